@@ -1,0 +1,373 @@
+import type { CallMode, CallView, Consent, EndReason, Params, Party, Result, Side } from '#protocol';
+import { VerbatimError } from '#protocol';
+import type { CallMedia } from '../media/index.ts';
+import type { Capture } from '../recording/index.ts';
+import type { CallEffect, CallEvent, CallStatus, TimerName } from './machine.ts';
+import { placeCall, step } from './machine.ts';
+import type { Clock, Devices, Participant } from './ports.ts';
+
+/** The acts of the outer world that one call needs; the service builds them. */
+export interface CallActs {
+  readonly clock: Clock;
+  readonly devices: Devices;
+  readonly timeoutsMs: Readonly<Record<'ring' | 'connect' | 'grace', number>>;
+  storeAccept(call: Call, consent: Consent | null): Promise<void>;
+  storeActive(call: Call): Promise<void>;
+  storeEnd(call: Call, reason: EndReason): Promise<void>;
+  openRecording(call: Call): Promise<Capture>;
+  /** The call is over and nothing of it is left to do but the recording's finish. */
+  forget(call: Call): void;
+  trouble(call: Call, doing: string, error: unknown): void;
+}
+
+export interface CallPeople {
+  readonly caller: Party;
+  readonly callee: Party;
+}
+
+interface MediaSide {
+  rtpCapabilities: Record<string, unknown>;
+  send: string;
+  recv: string;
+  consumed: boolean;
+}
+
+/**
+ * One running call. `dispatch` moves the pure machine at once; its effects are carried out one after the
+ * other in a queue of the call, so that two events never interleave. Long work (finding a recorder) is
+ * started from the queue but reports back as an event.
+ */
+export class Call {
+  readonly id: string;
+  readonly recordingId: string | null;
+  readonly startedAt: Date;
+  readonly mode: CallMode;
+  readonly appId: string;
+  readonly chatId: string;
+  readonly people: CallPeople;
+  acceptedAt: Date | null = null;
+  activeAt: Date | null = null;
+  endedAt: Date | null = null;
+
+  #status: CallStatus;
+  #queue: Promise<void> = Promise.resolve();
+  #timers = new Map<TimerName, () => void>();
+  #media: CallMedia;
+  #mediaSides: Partial<Record<Side, MediaSide>> = {};
+  #opening = new Set<Side>();
+  #capture: Capture | null = null;
+  #calleeConsent: Consent | null = null;
+  #acts: CallActs;
+  /** Settles when the call has ended and everything it held is released. */
+  readonly finished: Promise<void>;
+  #finish: () => void = () => {};
+
+  constructor(
+    fixed: Pick<Call, 'id' | 'recordingId' | 'mode' | 'appId' | 'chatId' | 'people'>,
+    media: CallMedia,
+    callerDevice: string,
+    consented: boolean,
+    acts: CallActs,
+  ) {
+    this.id = fixed.id;
+    this.recordingId = fixed.recordingId;
+    this.mode = fixed.mode;
+    this.appId = fixed.appId;
+    this.chatId = fixed.chatId;
+    this.people = fixed.people;
+    this.#media = media;
+    this.#acts = acts;
+    this.startedAt = acts.clock.now();
+    this.finished = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    media.on('iceState', (side, state) => this.#onIceState(side, state));
+    media.on('closed', () => void this.dispatch({ type: 'mediaFailed' }));
+    const first = placeCall(fixed.mode, callerDevice, consented);
+    this.#status = first.status;
+    this.#enqueue(first.effects);
+  }
+
+  get status(): CallStatus {
+    return this.#status;
+  }
+
+  get ended(): boolean {
+    return this.#status.phase === 'ended';
+  }
+
+  /** Moves the machine and resolves when the effects of this event have been carried out. */
+  dispatch(event: CallEvent): Promise<void> {
+    const next = step(this.#status, event);
+    this.#status = next.status;
+    return this.#enqueue(next.effects);
+  }
+
+  /** Which side this device takes part as; null when it has no part (any more). */
+  sideOf(who: Participant): Side | null {
+    if (who.appId !== this.appId) return null;
+    if (who.userId === this.people.caller.userId && who.device === this.#status.device.caller)
+      return 'caller';
+    if (who.userId === this.people.callee.userId && who.device === this.#status.device.callee)
+      return 'callee';
+    return null;
+  }
+
+  hasParty(appId: string, userId: string): boolean {
+    return (
+      appId === this.appId && (userId === this.people.caller.userId || userId === this.people.callee.userId)
+    );
+  }
+
+  accept(device: string, consent: Consent | null): Promise<void> {
+    if (this.#status.phase === 'ringing') this.#calleeConsent = consent;
+    return this.dispatch({ type: 'accepted', device, consent: consent !== null });
+  }
+
+  view(side: Side): CallView {
+    const status = this.#status;
+    const view: CallView = {
+      callId: this.id,
+      chatId: this.chatId,
+      mode: this.mode,
+      side,
+      state: status.phase,
+      recording: status.phase === 'active' && status.recorder === 'armed',
+      peer: side === 'caller' ? this.people.callee : this.people.caller,
+      peerMuted: status.muted[side === 'caller' ? 'callee' : 'caller'],
+      startedAt: this.startedAt.toISOString(),
+    };
+    if (this.recordingId !== null) view.recordingId = this.recordingId;
+    if (this.activeAt) view.activeAt = this.activeAt.toISOString();
+    if (this.endedAt) view.endedAt = this.endedAt.toISOString();
+    if (status.endReason) view.endReason = status.endReason;
+    return view;
+  }
+
+  /** Builds this side's two transports; the caller may while it still rings, so that accepting is quick. */
+  async openMedia(side: Side, p: Params<'media.open'>): Promise<Result<'media.open'>> {
+    this.#assertOpen();
+    if (this.#mediaSides[side] || this.#opening.has(side)) {
+      throw new VerbatimError('conflict', 'this side has opened its media already');
+    }
+    this.#opening.add(side);
+    try {
+      const [send, recv] = await Promise.all([
+        this.#media.createTransport(side, 'send'),
+        this.#media.createTransport(side, 'recv'),
+      ]);
+      this.#assertOpen();
+      this.#mediaSides[side] = {
+        rtpCapabilities: p.rtpCapabilities,
+        send: send.id,
+        recv: recv.id,
+        consumed: false,
+      };
+      // The answer goes out first: the browser needs its receiving transport before a consumer for it.
+      queueMicrotask(() => setImmediate(() => this.#offerConsumers()));
+      return { send, recv };
+    } finally {
+      this.#opening.delete(side);
+    }
+  }
+
+  async connectMedia(side: Side, p: Params<'media.connect'>): Promise<void> {
+    const ours = this.#sideMedia(side);
+    await this.#media.connectTransport(side, ours[p.direction], p.dtlsParameters);
+  }
+
+  async produce(side: Side, p: Params<'media.produce'>): Promise<Result<'media.produce'>> {
+    const ours = this.#sideMedia(side);
+    const { producerId } = await this.#media.produce(side, ours.send, p.rtpParameters);
+    this.#assertOpen();
+    this.#offerConsumers();
+    void this.dispatch({ type: 'produced', side });
+    return { producerId };
+  }
+
+  async restartIce(side: Side, p: Params<'media.restartIce'>): Promise<Result<'media.restartIce'>> {
+    const ours = this.#sideMedia(side);
+    return { iceParameters: await this.#media.restartIce(side, ours[p.direction]) };
+  }
+
+  #sideMedia(side: Side): MediaSide {
+    this.#assertOpen();
+    const ours = this.#mediaSides[side];
+    if (!ours) throw new VerbatimError('conflict', 'media.open has to come first');
+    return ours;
+  }
+
+  #assertOpen(): void {
+    if (this.ended) throw new VerbatimError('conflict', 'the call has ended');
+  }
+
+  /** Gives each side that can receive a (paused) consumer of the other's microphone, as soon as there is one. */
+  #offerConsumers(): void {
+    for (const side of ['caller', 'callee'] as const) {
+      const ours = this.#mediaSides[side];
+      const other = side === 'caller' ? 'callee' : 'caller';
+      if (!ours || ours.consumed || this.ended || !this.#media.hasProducer(other)) continue;
+      ours.consumed = true;
+      this.#media
+        .consume(side, ours.rtpCapabilities)
+        .then((consumer) => {
+          const device = this.#status.device[side];
+          if (this.ended || device === null) return;
+          this.#notify(side, device, 'media.consumer', { ...consumer, callId: this.id });
+        })
+        .catch((error: unknown) => {
+          this.#acts.trouble(this, 'consume', error);
+          void this.dispatch({ type: 'mediaFailed' });
+        });
+    }
+  }
+
+  #onIceState(side: Side, state: string): void {
+    if (state === 'disconnected' || state === 'failed') void this.dispatch({ type: 'sideLost', side });
+    if (state === 'connected' || state === 'completed') void this.dispatch({ type: 'sideBack', side });
+  }
+
+  #enqueue(effects: readonly CallEffect[]): Promise<void> {
+    if (effects.length === 0) return this.#queue;
+    const work = this.#queue.then(async () => {
+      for (const effect of effects) await this.#carryOut(effect);
+    });
+    // A failed effect must not stop the effects of the events after it, least of all the end.
+    this.#queue = work.catch((error: unknown) => {
+      this.#acts.trouble(this, effects.map((effect) => effect.type).join(' '), error);
+      void this.dispatch({ type: 'mediaFailed' });
+    });
+    return work;
+  }
+
+  async #carryOut(effect: CallEffect): Promise<void> {
+    // Between an event and its effects the call may have ended: then only the end is still carried out.
+    if (this.ended && effect.type !== 'finish' && effect.type !== 'stopTimer') return;
+    switch (effect.type) {
+      case 'ring':
+        return this.#notify('callee', 'all', 'call.incoming', { call: this.view('callee') });
+      case 'storeAccept':
+        this.acceptedAt = this.#acts.clock.now();
+        return this.#acts.storeAccept(this, this.#calleeConsent);
+      case 'stopOtherDevices':
+        return this.#stopOtherDevices();
+      case 'openRecording':
+        return this.#openRecording();
+      case 'attachRecorder':
+        return this.#attachRecorder();
+      case 'letAudioThrough':
+        this.activeAt = this.#acts.clock.now();
+        await this.#media.resumeConsumers();
+        // The row may follow: nobody is told anything false if the process dies in between.
+        this.#acts
+          .storeActive(this)
+          .catch((error: unknown) => this.#acts.trouble(this, 'storeActive', error));
+        return;
+      case 'markMute':
+        this.#capture?.mark(effect.muted ? 'mute' : 'unmute', effect.side);
+        return;
+      case 'startTimer':
+        return this.#startTimer(effect.timer);
+      case 'stopTimer':
+        return this.#stopTimer(effect.timer);
+      case 'tell':
+        return this.#tell('call.changed');
+      case 'finish':
+        return this.#end(effect.reason);
+    }
+  }
+
+  #stopOtherDevices(): void {
+    const callee = this.people.callee.userId;
+    const call: CallView = {
+      ...this.view('callee'),
+      state: 'ended',
+      endReason: 'answered_elsewhere',
+    };
+    for (const device of this.#acts.devices.devicesOf(this.appId, callee)) {
+      if (device !== this.#status.device.callee) this.#notify('callee', device, 'call.ended', { call });
+    }
+  }
+
+  #openRecording(): void {
+    this.#acts.openRecording(this).then(
+      (capture) => {
+        if (this.ended)
+          return void capture.stop(this.#status.endReason ?? 'shutdown').catch(this.#ignoreAfterEnd);
+        this.#capture = capture;
+        capture.on('lost', () => void this.dispatch({ type: 'recorderLost' }));
+        capture.armed.then(
+          () => void this.dispatch({ type: 'recorderArmed' }),
+          () => void this.dispatch({ type: 'recorderLost' }),
+        );
+        void this.dispatch({ type: 'recorderListening' });
+      },
+      (error: unknown) => {
+        this.#acts.trouble(this, 'openRecording', error);
+        void this.dispatch({ type: 'recorderUnavailable' });
+      },
+    );
+  }
+
+  async #attachRecorder(): Promise<void> {
+    const capture = this.#capture;
+    if (!capture) throw new VerbatimError('internal', 'a recorder listens but is not known');
+    try {
+      const { source, legs } = await this.#media.attachRecorder(capture.recorder);
+      await capture.start(source, legs);
+      // Last, so that not one packet comes before the recorder knows its leg.
+      if (!this.ended) await this.#media.resumeRecorder();
+    } catch (error) {
+      this.#acts.trouble(this, 'attachRecorder', error);
+      void this.dispatch({ type: 'recorderUnavailable' });
+    }
+  }
+
+  #startTimer(name: TimerName): void {
+    this.#stopTimer(name);
+    const ms =
+      name === 'ring' || name === 'connect' ? this.#acts.timeoutsMs[name] : this.#acts.timeoutsMs.grace;
+    this.#timers.set(
+      name,
+      this.#acts.clock.after(ms, () => void this.dispatch({ type: 'timer', timer: name })),
+    );
+  }
+
+  #stopTimer(name: TimerName): void {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
+  }
+
+  /** Closes in the order that loses nothing: audio stops, both are told, the journal gets its END, rows follow. */
+  async #end(reason: EndReason): Promise<void> {
+    this.endedAt = this.#acts.clock.now();
+    for (const name of [...this.#timers.keys()]) this.#stopTimer(name);
+    this.#media.close();
+    this.#tell('call.ended');
+    this.#acts.forget(this);
+    const results = await Promise.allSettled([
+      this.#acts.storeEnd(this, reason),
+      this.#capture?.stop(reason) ?? Promise.resolve(),
+    ]);
+    for (const result of results) {
+      if (result.status === 'rejected') this.#acts.trouble(this, 'end', result.reason);
+    }
+    this.#finish();
+  }
+
+  #tell(name: 'call.changed' | 'call.ended'): void {
+    const { device } = this.#status;
+    this.#notify('caller', device.caller, name, { call: this.view('caller') });
+    // Until one device accepted, all of the callee's ring and all have to stop.
+    if (device.callee !== null) this.#notify('callee', device.callee, name, { call: this.view('callee') });
+    else if (name === 'call.ended') this.#notify('callee', 'all', name, { call: this.view('callee') });
+  }
+
+  #notify: (...args: [Side, ...NotifyRest]) => void = (side, device, name, params) => {
+    this.#acts.devices.notify(this.appId, this.people[side].userId, device, name, params);
+  };
+
+  #ignoreAfterEnd = (error: unknown): void => this.#acts.trouble(this, 'stop after end', error);
+}
+
+type NotifyRest = Parameters<Devices['notify']> extends [unknown, unknown, ...infer Rest] ? Rest : never;

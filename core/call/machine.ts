@@ -1,0 +1,213 @@
+import type { CallMode, EndReason, Side } from '#protocol';
+
+/**
+ * The life of one call as a pure function: (state, event) -> (state, effects). No clock, no I/O.
+ * Whoever runs it carries the effects out in the order given and feeds what comes of them back as events.
+ *
+ *   ringing --accepted--> connecting --both heard (and, if secure, armed)--> active --> ended
+ *      \___________________________ any end event ___________________________________/
+ *
+ * The invariant that everything else rests on (F34): `letAudioThrough` is given at most once, and in a
+ * secure call only after both consents and an armed recorder.
+ */
+export interface CallStatus {
+  readonly mode: CallMode;
+  readonly phase: 'ringing' | 'connecting' | 'active' | 'ended';
+  readonly consent: Readonly<Record<Side, boolean>>;
+  /** The device that each side takes part with; the callee has none while it rings. */
+  readonly device: { readonly caller: string; readonly callee: string | null };
+  /** Whose microphone has arrived at the media server. */
+  readonly produced: Readonly<Record<Side, boolean>>;
+  readonly recorder: 'none' | 'wanted' | 'listening' | 'attached' | 'armed';
+  /** Sides whose signaling or media path is gone at the moment, within the grace period. */
+  readonly away: Readonly<Record<Side, boolean>>;
+  readonly muted: Readonly<Record<Side, boolean>>;
+  readonly endReason: EndReason | null;
+}
+
+export type CallEvent =
+  | { type: 'accepted'; device: string; consent: boolean }
+  | { type: 'declined' }
+  | { type: 'cancelled' }
+  | { type: 'hungUp' }
+  | { type: 'produced'; side: Side }
+  | { type: 'muted'; side: Side; muted: boolean }
+  | { type: 'recorderListening' }
+  | { type: 'recorderArmed' }
+  | { type: 'recorderUnavailable' }
+  | { type: 'recorderLost' }
+  | { type: 'mediaFailed' }
+  | { type: 'sideLost'; side: Side }
+  | { type: 'sideBack'; side: Side }
+  | { type: 'sideLeft'; side: Side }
+  | { type: 'timer'; timer: TimerName }
+  | { type: 'shutdown' };
+
+export type TimerName = 'ring' | 'connect' | 'grace-caller' | 'grace-callee';
+
+export type CallEffect =
+  | { type: 'ring' }
+  | { type: 'storeAccept' }
+  | { type: 'stopOtherDevices' }
+  | { type: 'openRecording' }
+  | { type: 'attachRecorder' }
+  | { type: 'letAudioThrough' }
+  | { type: 'markMute'; side: Side; muted: boolean }
+  | { type: 'startTimer'; timer: TimerName }
+  | { type: 'stopTimer'; timer: TimerName }
+  | { type: 'tell' }
+  | { type: 'finish'; reason: EndReason };
+
+export interface Step {
+  readonly status: CallStatus;
+  readonly effects: readonly CallEffect[];
+}
+
+/** A call that has just been placed by `device`; the caller's consent is already stored. */
+export function placeCall(mode: CallMode, device: string, consent: boolean): Step {
+  const status: CallStatus = {
+    mode,
+    phase: 'ringing',
+    consent: { caller: consent, callee: false },
+    device: { caller: device, callee: null },
+    produced: { caller: false, callee: false },
+    recorder: 'none',
+    away: { caller: false, callee: false },
+    muted: { caller: false, callee: false },
+    endReason: null,
+  };
+  if (mode === 'secure' && !consent) return end(status, 'cancelled');
+  return { status, effects: [{ type: 'startTimer', timer: 'ring' }, { type: 'ring' }] };
+}
+
+/** One step. An event that the present state does not know changes nothing and has no effects. */
+export function step(status: CallStatus, event: CallEvent): Step {
+  if (status.phase === 'ended') return same(status);
+  switch (event.type) {
+    case 'accepted':
+      return accepted(status, event.device, event.consent);
+    case 'declined':
+      return status.phase === 'ringing' ? end(status, 'declined') : same(status);
+    case 'cancelled':
+      return status.phase === 'ringing' ? end(status, 'cancelled') : same(status);
+    case 'hungUp':
+      return end(status, status.phase === 'ringing' ? 'cancelled' : 'hangup');
+    case 'produced':
+      return goOn({ ...status, produced: { ...status.produced, [event.side]: true } });
+    case 'muted':
+      return muted(status, event.side, event.muted);
+    case 'recorderListening':
+      return status.recorder === 'wanted' ? goOn({ ...status, recorder: 'listening' }) : same(status);
+    case 'recorderArmed':
+      return status.recorder === 'attached' ? goOn({ ...status, recorder: 'armed' }) : same(status);
+    case 'recorderUnavailable':
+    case 'recorderLost':
+      if (status.recorder === 'none') return same(status);
+      // Before anything was heard the call merely could not start; afterwards a recording broke off.
+      return end(status, status.phase === 'active' ? 'recording_lost' : 'recorder_unavailable');
+    case 'mediaFailed':
+      return end(status, 'media_failed');
+    case 'sideLost':
+      return sideLost(status, event.side);
+    case 'sideBack':
+      if (!status.away[event.side]) return same(status);
+      return {
+        status: { ...status, away: { ...status.away, [event.side]: false } },
+        effects: [{ type: 'stopTimer', timer: graceTimer(event.side) }],
+      };
+    case 'sideLeft':
+      return sideLeft(status, event.side);
+    case 'timer':
+      return timer(status, event.timer);
+    case 'shutdown':
+      return end(status, 'shutdown');
+  }
+}
+
+function accepted(status: CallStatus, device: string, consent: boolean): Step {
+  if (status.phase !== 'ringing') return same(status);
+  if (status.mode === 'secure' && !consent) return same(status);
+  const secure = status.mode === 'secure';
+  const next: CallStatus = {
+    ...status,
+    phase: 'connecting',
+    consent: { ...status.consent, callee: consent },
+    device: { ...status.device, callee: device },
+    recorder: secure ? 'wanted' : 'none',
+  };
+  return {
+    status: next,
+    effects: [
+      { type: 'stopTimer', timer: 'ring' },
+      { type: 'startTimer', timer: 'connect' },
+      // The callee's consent is durable before anything that follows from it.
+      { type: 'storeAccept' },
+      { type: 'stopOtherDevices' },
+      ...(secure ? [{ type: 'openRecording' } as const] : []),
+      { type: 'tell' },
+    ],
+  };
+}
+
+/** Whatever has become possible by the newest fact: attach the recorder, or let audio through. */
+function goOn(status: CallStatus): Step {
+  if (status.phase !== 'connecting' || !status.produced.caller || !status.produced.callee)
+    return same(status);
+  if (status.mode === 'voice') return activate(status);
+  if (status.recorder === 'listening') {
+    return { status: { ...status, recorder: 'attached' }, effects: [{ type: 'attachRecorder' }] };
+  }
+  const agreed = status.consent.caller && status.consent.callee;
+  return status.recorder === 'armed' && agreed ? activate(status) : same(status);
+}
+
+function activate(status: CallStatus): Step {
+  return {
+    status: { ...status, phase: 'active' },
+    effects: [{ type: 'stopTimer', timer: 'connect' }, { type: 'letAudioThrough' }, { type: 'tell' }],
+  };
+}
+
+function muted(status: CallStatus, side: Side, value: boolean): Step {
+  if (status.phase === 'ringing' || status.muted[side] === value) return same(status);
+  const effects: CallEffect[] = [{ type: 'tell' }];
+  if (status.mode === 'secure') effects.unshift({ type: 'markMute', side, muted: value });
+  return { status: { ...status, muted: { ...status.muted, [side]: value } }, effects };
+}
+
+function sideLost(status: CallStatus, side: Side): Step {
+  if (status.away[side] || (side === 'callee' && status.device.callee === null)) return same(status);
+  return {
+    status: { ...status, away: { ...status.away, [side]: true } },
+    effects: [{ type: 'startTimer', timer: graceTimer(side) }],
+  };
+}
+
+/** A page that says goodbye hangs up; while it rings, the caller's goodbye takes the call back. */
+function sideLeft(status: CallStatus, side: Side): Step {
+  if (status.phase !== 'ringing') return end(status, 'hangup');
+  return side === 'caller' ? end(status, 'cancelled') : same(status);
+}
+
+function timer(status: CallStatus, name: TimerName): Step {
+  switch (name) {
+    case 'ring':
+      return status.phase === 'ringing' ? end(status, 'no_answer') : same(status);
+    case 'connect':
+      return status.phase === 'connecting' ? end(status, 'media_failed') : same(status);
+    case 'grace-caller':
+    case 'grace-callee': {
+      const side = name === 'grace-caller' ? 'caller' : 'callee';
+      if (!status.away[side]) return same(status);
+      return end(status, status.phase === 'ringing' ? 'cancelled' : 'connection_lost');
+    }
+  }
+}
+
+function end(status: CallStatus, reason: EndReason): Step {
+  return { status: { ...status, phase: 'ended', endReason: reason }, effects: [{ type: 'finish', reason }] };
+}
+
+const graceTimer = (side: Side): TimerName => `grace-${side}`;
+
+const same = (status: CallStatus): Step => ({ status, effects: [] });

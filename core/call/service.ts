@@ -1,0 +1,321 @@
+import { randomUUID } from 'node:crypto';
+import type { CallView, Consent, Params, Party, Result, Side } from '#protocol';
+import { VerbatimError } from '#protocol';
+import type { CallContext, ConsentRecord, NewCall } from '../db/calls.ts';
+import * as calls from '../db/calls.ts';
+import type { Database } from '../db/index.ts';
+import type { MediaServer } from '../media/index.ts';
+import type { RecordingService } from '../recording/index.ts';
+import type { CallActs } from './call.ts';
+import { Call } from './call.ts';
+import type { Clock, Devices, Participant } from './ports.ts';
+import { systemClock } from './ports.ts';
+
+export interface CallLimits {
+  /** A side whose socket or media path broke may come back within this time (F16). */
+  graceMs: number;
+  /** From accept until audio flows; past it the call ends with a reason (F13). */
+  connectTimeoutMs: number;
+  /** Calls at once on this daemon; the next one is refused with `busy_server`. */
+  maxCalls: number;
+}
+
+export interface CallServiceDeps {
+  db: Database;
+  media: MediaServer;
+  recording: RecordingService;
+  devices: Devices;
+  limits: CallLimits;
+  log: { warn(o: object, message: string): void; info(o: object, message: string): void };
+  clock?: Clock;
+}
+
+/** All calls of this daemon: admits, finds and ends them. Each user takes part in one call at a time. */
+export class CallService {
+  #deps: CallServiceDeps;
+  #clock: Clock;
+  #calls = new Map<string, Call>();
+  /** appId + NUL + userId -> the one call of this user; set before the first await, so that no two start. */
+  #byUser = new Map<string, string>();
+  #closing = false;
+
+  constructor(deps: CallServiceDeps) {
+    this.#deps = deps;
+    this.#clock = deps.clock ?? systemClock;
+  }
+
+  get count(): number {
+    return this.#calls.size;
+  }
+
+  routerRtpCapabilities(): Record<string, unknown> {
+    return this.#deps.media.routerRtpCapabilities();
+  }
+
+  /** Calls that a daemon which is gone left open end with a reason; their recordings are recovered elsewhere. */
+  async recover(): Promise<number> {
+    const ids = await calls.endOpenCalls(this.#deps.db, 'shutdown', this.#clock.now());
+    return ids.length;
+  }
+
+  async start(who: Participant, p: Params<'call.start'>): Promise<CallView> {
+    if (this.#closing) throw new VerbatimError('shutting_down');
+    const { context, peer } = await this.#admit(who, p.chatId);
+    if (p.mode === 'secure') {
+      if (!context.recordingEnabled) throw new VerbatimError('recording_disabled');
+      await this.#assertConsent(who.appId, p.consent);
+    }
+    const own = context.members.find((member) => member.userId === who.userId);
+    const row: NewCall = {
+      id: randomUUID(),
+      appId: who.appId,
+      chatId: p.chatId,
+      mode: p.mode,
+      callerId: who.userId,
+      calleeId: peer.userId,
+      startedAt: this.#clock.now(),
+    };
+    if (this.#taken(who.appId, who.userId)) throw new VerbatimError('already_in_call');
+    if (!this.#deps.devices.online(who.appId, peer.userId)) return this.#refuse(row, 'offline');
+    if (this.#taken(who.appId, peer.userId)) return this.#refuse(row, 'busy');
+    if (this.#calls.size >= this.#deps.limits.maxCalls) throw new VerbatimError('busy_server');
+
+    // From here both are taken; whatever fails gives them back.
+    this.#claim(row);
+    try {
+      const consent = p.mode === 'secure' && p.consent ? this.#consentRecord(who, p.consent) : null;
+      const [media] = await Promise.all([
+        this.#deps.media.openCall(row.id),
+        calls.insertCall(this.#deps.db, row, consent),
+      ]);
+      const call = new Call(
+        {
+          id: row.id,
+          recordingId: p.mode === 'secure' ? randomUUID() : null,
+          mode: p.mode,
+          appId: who.appId,
+          chatId: p.chatId,
+          people: { caller: own ? party(own) : { userId: who.userId, name: who.name }, callee: party(peer) },
+        },
+        media,
+        who.device,
+        consent !== null,
+        this.#acts(context.ringTimeoutMs),
+      );
+      this.#calls.set(call.id, call);
+      if (this.#closing) void call.dispatch({ type: 'shutdown' });
+      return call.view('caller');
+    } catch (error) {
+      this.#release(row.appId, row.callerId, row.calleeId, row.id);
+      await calls.endCall(this.#deps.db, row.id, 'media_failed', this.#clock.now()).catch(() => {
+        // The database is what failed; the next start ends the row.
+      });
+      throw error;
+    }
+  }
+
+  async accept(who: Participant, p: Params<'call.accept'>): Promise<CallView> {
+    const call = this.#partyCall(who, p.callId);
+    if (call.people.callee.userId !== who.userId)
+      throw new VerbatimError('forbidden', 'only the called side accepts');
+    if (call.mode === 'secure') await this.#assertConsent(who.appId, p.consent);
+    if (call.sideOf(who) === 'callee' && !call.ended) return call.view('callee');
+    if (call.status.phase !== 'ringing') {
+      throw new VerbatimError(call.status.device.callee && !call.ended ? 'answered_elsewhere' : 'conflict');
+    }
+    await call.accept(who.device, call.mode === 'secure' ? (p.consent ?? null) : null);
+    if (call.status.device.callee !== who.device) throw new VerbatimError('answered_elsewhere');
+    return call.view('callee');
+  }
+
+  async decline(who: Participant, p: Params<'call.decline'>): Promise<void> {
+    const call = this.#partyCall(who, p.callId);
+    if (call.people.callee.userId !== who.userId)
+      throw new VerbatimError('forbidden', 'only the called side declines');
+    if (call.status.phase !== 'ringing')
+      throw new VerbatimError('conflict', 'the call does not ring any more');
+    await call.dispatch({ type: 'declined' });
+  }
+
+  async cancel(who: Participant, p: Params<'call.cancel'>): Promise<void> {
+    const call = this.#ownCall(who, p.callId).call;
+    if (call.status.phase !== 'ringing')
+      throw new VerbatimError('conflict', 'the call does not ring any more');
+    await call.dispatch({ type: 'cancelled' });
+  }
+
+  /** Resolves when both are told; the recording's end is worked on behind it (F23). */
+  async hangup(who: Participant, p: Params<'call.hangup'>): Promise<void> {
+    void this.#ownCall(who, p.callId).call.dispatch({ type: 'hungUp' });
+  }
+
+  async mute(who: Participant, p: Params<'call.mute'>): Promise<void> {
+    const { call, side } = this.#ownCall(who, p.callId);
+    await call.dispatch({ type: 'muted', side, muted: p.muted });
+  }
+
+  openMedia(who: Participant, p: Params<'media.open'>): Promise<Result<'media.open'>> {
+    const { call, side } = this.#ownCall(who, p.callId);
+    return call.openMedia(side, p);
+  }
+
+  connectMedia(who: Participant, p: Params<'media.connect'>): Promise<void> {
+    const { call, side } = this.#ownCall(who, p.callId);
+    return call.connectMedia(side, p);
+  }
+
+  produce(who: Participant, p: Params<'media.produce'>): Promise<Result<'media.produce'>> {
+    const { call, side } = this.#ownCall(who, p.callId);
+    return call.produce(side, p);
+  }
+
+  restartIce(who: Participant, p: Params<'media.restartIce'>): Promise<Result<'media.restartIce'>> {
+    const { call, side } = this.#ownCall(who, p.callId);
+    return call.restartIce(side, p);
+  }
+
+  /** A device signed in (again): what it takes part in, and what rings it. */
+  signedIn(who: Participant): { call?: CallView; incoming?: CallView } {
+    const call = this.#callOf(who.appId, who.userId);
+    if (!call) return {};
+    const side = call.sideOf(who);
+    if (side) {
+      void call.dispatch({ type: 'sideBack', side });
+      return { call: call.view(side) };
+    }
+    const rings = call.status.phase === 'ringing' && call.people.callee.userId === who.userId;
+    return rings ? { incoming: call.view('callee') } : {};
+  }
+
+  /** `lost` starts the grace period; `goodbye` ends this side at once. */
+  deviceLeft(who: Participant, how: 'goodbye' | 'lost'): void {
+    const call = this.#callOf(who.appId, who.userId);
+    const side = call?.sideOf(who);
+    if (!call || !side) return;
+    void call.dispatch({ type: how === 'goodbye' ? 'sideLeft' : 'sideLost', side });
+  }
+
+  /** Takes no new calls, ends the running ones with `shutdown` and waits until their journals are closed. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const open = [...this.#calls.values()];
+    for (const call of open) void call.dispatch({ type: 'shutdown' });
+    await Promise.all(open.map((call) => call.finished));
+  }
+
+  async #admit(
+    who: Participant,
+    chatId: string,
+  ): Promise<{ context: CallContext; peer: CallContext['members'][number] }> {
+    const context = await calls.callContext(this.#deps.db, who.appId, chatId, who.userId);
+    const isMember = context?.members.some((member) => member.userId === who.userId);
+    if (context && context.kind !== 'direct' && isMember) throw new VerbatimError('not_a_direct_chat');
+    if (!context || !isMember) throw new VerbatimError('not_found', 'there is no such chat for this user');
+    const peer = context.members.find((member) => member.userId !== who.userId);
+    if (!peer || context.members.length !== 2) throw new VerbatimError('not_a_direct_chat');
+    return { context, peer };
+  }
+
+  async #assertConsent(appId: string, consent: Consent | undefined): Promise<void> {
+    if (!consent) throw new VerbatimError('consent_required');
+    const inForce = await calls.currentDisclosure(this.#deps.db, appId, consent.locale);
+    if (
+      !inForce ||
+      inForce.sha256 !== consent.disclosureSha256 ||
+      inForce.version !== consent.disclosureVersion ||
+      inForce.locale !== consent.locale
+    ) {
+      throw new VerbatimError(
+        'consent_required',
+        'consent to the disclosure text in force is needed: ask for it again',
+      );
+    }
+  }
+
+  async #refuse(row: NewCall, reason: 'offline' | 'busy'): Promise<never> {
+    await calls.insertEndedCall(this.#deps.db, row, reason);
+    throw new VerbatimError(reason === 'offline' ? 'user_offline' : 'user_busy');
+  }
+
+  #consentRecord(who: Participant, consent: Consent): ConsentRecord {
+    return { consent, userId: who.userId, device: who.device, at: this.#clock.now() };
+  }
+
+  #acts(ringTimeoutMs: number): CallActs {
+    const { db, limits, recording, devices, log } = this.#deps;
+    return {
+      clock: this.#clock,
+      devices,
+      timeoutsMs: { ring: ringTimeoutMs, connect: limits.connectTimeoutMs, grace: limits.graceMs },
+      storeAccept: (call, consent) => {
+        const at = call.acceptedAt ?? this.#clock.now();
+        const device = call.status.device.callee ?? '';
+        const record = consent ? { consent, userId: call.people.callee.userId, device, at } : null;
+        return calls.acceptCall(db, call.id, call.appId, at, record);
+      },
+      storeActive: (call) => calls.setCallState(db, call.id, 'active', call.activeAt ?? this.#clock.now()),
+      storeEnd: (call, reason) => calls.endCall(db, call.id, reason, call.endedAt ?? this.#clock.now()),
+      openRecording: (call) => {
+        if (call.recordingId === null) throw new VerbatimError('internal', 'a voice call is never recorded');
+        return recording.open({
+          recordingId: call.recordingId,
+          callId: call.id,
+          appId: call.appId,
+          chatId: call.chatId,
+          callerId: call.people.caller.userId,
+          calleeId: call.people.callee.userId,
+        });
+      },
+      forget: (call) => {
+        this.#calls.delete(call.id);
+        this.#release(call.appId, call.people.caller.userId, call.people.callee.userId, call.id);
+        const { endReason } = call.status;
+        log.info({ callId: call.id, mode: call.mode, endReason }, 'call ended');
+      },
+      trouble: (call, doing, error) => log.warn({ callId: call.id, doing, err: error }, 'trouble in a call'),
+    };
+  }
+
+  #claim(row: NewCall): void {
+    this.#byUser.set(userKey(row.appId, row.callerId), row.id);
+    this.#byUser.set(userKey(row.appId, row.calleeId), row.id);
+  }
+
+  #release(appId: string, callerId: string, calleeId: string, callId: string): void {
+    for (const userId of [callerId, calleeId]) {
+      const key = userKey(appId, userId);
+      if (this.#byUser.get(key) === callId) this.#byUser.delete(key);
+    }
+  }
+
+  /** True from the first moment of a call, also while it is still being built. */
+  #taken(appId: string, userId: string): boolean {
+    return this.#byUser.has(userKey(appId, userId));
+  }
+
+  #callOf(appId: string, userId: string): Call | undefined {
+    const id = this.#byUser.get(userKey(appId, userId));
+    return id === undefined ? undefined : this.#calls.get(id);
+  }
+
+  #partyCall(who: Participant, callId: string): Call {
+    const call = this.#calls.get(callId);
+    // A call of others and a call that does not exist look the same.
+    if (!call?.hasParty(who.appId, who.userId)) throw new VerbatimError('not_found', 'there is no such call');
+    return call;
+  }
+
+  #ownCall(who: Participant, callId: string): { call: Call; side: Side } {
+    const call = this.#partyCall(who, callId);
+    const side = call.sideOf(who);
+    if (!side) throw new VerbatimError('forbidden', 'this device has no part in the call');
+    return { call, side };
+  }
+}
+
+const userKey = (appId: string, userId: string): string => `${appId}\0${userId}`;
+
+function party(member: CallContext['members'][number]): Party {
+  const { userId, name, avatarUrl } = member;
+  return avatarUrl === null ? { userId, name } : { userId, name, avatarUrl };
+}

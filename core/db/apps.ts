@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto';
+import type { Database, Queryable } from './database.ts';
+
+/** Apps (workspaces), their keys, and the disclosure texts that their users agree to. */
+export interface AppRow {
+  id: string;
+  name: string;
+  recordingEnabled: boolean;
+  ringTimeoutMs: number;
+  allowedOrigins: string[];
+  createdAt: Date;
+}
+
+/** A public key as RFC 7517 has it, only the members that make the key. */
+export interface PublicJwk {
+  kty: string;
+  crv?: string;
+  x?: string;
+  y?: string;
+}
+
+export interface AppKeyRow {
+  kid: string;
+  appId: string;
+  algorithm: 'HS256' | 'ES256' | 'EdDSA';
+  /** HS256 only, sealed by auth under the server's seal key. */
+  secretSealed: Uint8Array | null;
+  /** ES256 and EdDSA only. */
+  publicJwk: PublicJwk | null;
+  createdAt: Date;
+  revokedAt: Date | null;
+}
+
+export interface DisclosureRow {
+  appId: string;
+  locale: string;
+  version: number;
+  body: string;
+  sha256: string;
+}
+
+const appColumns = (sql: Queryable) => sql`
+  id, name, recording_enabled as "recordingEnabled", ring_timeout_ms as "ringTimeoutMs",
+  allowed_origins as "allowedOrigins", created_at as "createdAt"`;
+const keyColumns = (sql: Queryable) => sql`
+  kid, app_id as "appId", algorithm, secret_sealed as "secretSealed", public_jwk as "publicJwk",
+  created_at as "createdAt", revoked_at as "revokedAt"`;
+
+export interface NewApp {
+  id: string;
+  name: string;
+  recordingEnabled: boolean;
+}
+
+/** Creates an app; undefined when the id is taken. */
+export async function insertApp(db: Database, app: NewApp): Promise<AppRow | undefined> {
+  const [row] = await db.sql<AppRow[]>`
+    insert into apps (id, name, recording_enabled) values (${app.id}, ${app.name}, ${app.recordingEnabled})
+    on conflict (id) do nothing returning ${appColumns(db.sql)}`;
+  return row;
+}
+
+export async function findApp(db: Database, id: string): Promise<AppRow | undefined> {
+  const [row] = await db.sql<AppRow[]>`select ${appColumns(db.sql)} from apps where id = ${id}`;
+  return row;
+}
+
+export function listApps(db: Database): Promise<AppRow[]> {
+  return db.sql<AppRow[]>`select ${appColumns(db.sql)} from apps order by id`;
+}
+
+/** F28: applies to calls started from now on. False when there is no such app. */
+export async function setAppRecording(db: Database, id: string, enabled: boolean): Promise<boolean> {
+  const { count } = await db.sql`update apps set recording_enabled = ${enabled} where id = ${id}`;
+  return count === 1;
+}
+
+/** The origins whose pages may open a signaling socket for this app. False when there is no such app. */
+export async function setAppOrigins(db: Database, id: string, origins: readonly string[]): Promise<boolean> {
+  const { count } = await db.sql`update apps set allowed_origins = ${[...origins]} where id = ${id}`;
+  return count === 1;
+}
+
+export type NewAppKey = Pick<AppKeyRow, 'kid' | 'appId' | 'algorithm' | 'secretSealed' | 'publicJwk'>;
+
+export async function insertAppKey(db: Database, key: NewAppKey): Promise<void> {
+  const jwk = key.publicJwk === null ? null : db.sql.json(key.publicJwk);
+  await db.sql`
+    insert into app_keys (kid, app_id, algorithm, secret_sealed, public_jwk)
+    values (${key.kid}, ${key.appId}, ${key.algorithm}, ${key.secretSealed}, ${jwk})`;
+}
+
+/** A key by its id, revoked ones included: the caller decides and says why. */
+export async function findAppKey(db: Database, kid: string): Promise<AppKeyRow | undefined> {
+  const [row] = await db.sql<AppKeyRow[]>`select ${keyColumns(db.sql)} from app_keys where kid = ${kid}`;
+  return row;
+}
+
+export function listAppKeys(db: Database, appId: string): Promise<AppKeyRow[]> {
+  return db.sql<AppKeyRow[]>`
+    select ${keyColumns(db.sql)} from app_keys where app_id = ${appId} order by created_at, kid`;
+}
+
+/** Revokes for ever; a repeated call keeps the first time. False when there is no such key. */
+export async function revokeAppKey(db: Database, appId: string, kid: string): Promise<boolean> {
+  const { count } = await db.sql`
+    update app_keys set revoked_at = coalesce(revoked_at, now()) where app_id = ${appId} and kid = ${kid}`;
+  return count === 1;
+}
+
+/** The text of the newest version for a locale; exact match only, choosing a locale is the caller's matter. */
+export async function findDisclosure(
+  db: Database,
+  appId: string,
+  locale: string,
+): Promise<DisclosureRow | undefined> {
+  return newestDisclosure(db.sql, appId, locale);
+}
+
+async function newestDisclosure(
+  sql: Queryable,
+  appId: string,
+  locale: string,
+): Promise<DisclosureRow | undefined> {
+  const [row] = await sql<DisclosureRow[]>`
+    select app_id as "appId", locale, version, body, sha256 from disclosures
+    where app_id = ${appId} and locale = ${locale} order by version desc limit 1`;
+  return row;
+}
+
+/** The newest text of every locale of an app. */
+export function listDisclosures(db: Database, appId: string): Promise<DisclosureRow[]> {
+  return db.sql<DisclosureRow[]>`
+    select distinct on (locale) app_id as "appId", locale, version, body, sha256 from disclosures
+    where app_id = ${appId} order by locale, version desc`;
+}
+
+/**
+ * Puts a text in force for a locale as the next version; the same text again changes nothing.
+ * The app's row is locked, so two of these at once get two versions.
+ */
+export async function addDisclosure(
+  db: Database,
+  { appId, locale, body }: Pick<DisclosureRow, 'appId' | 'locale' | 'body'>,
+): Promise<DisclosureRow> {
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  return db.sql.begin(async (tx) => {
+    await tx`select 1 from apps where id = ${appId} for update`;
+    const newest = await newestDisclosure(tx, appId, locale);
+    if (newest?.sha256 === sha256) return newest;
+    const row = { appId, locale, version: (newest?.version ?? 0) + 1, body, sha256 };
+    await tx`
+      insert into disclosures (app_id, locale, version, body, sha256)
+      values (${appId}, ${locale}, ${row.version}, ${body}, ${sha256})`;
+    return row;
+  });
+}

@@ -1,0 +1,120 @@
+import type { Recording, RecordingState } from '#protocol';
+import type { Database } from './index.ts';
+
+/**
+ * Who asks: an app's server sees every recording of the app, a user those that they are a party of.
+ * The parties are fixed by the call; what happens to the chat afterwards changes nothing for them (F20).
+ */
+export interface Viewer {
+  appId: string;
+  userId?: string;
+}
+
+interface Row {
+  id: string;
+  callId: string;
+  chatId: string;
+  mode: Recording['mode'];
+  state: RecordingState;
+  reason: string | null;
+  callerId: string;
+  calleeId: string;
+  startedAt: Date;
+  endedAt: Date | null;
+  durationMs: number | null;
+  sizeBytes: number | null;
+  format: string | null;
+  sha256: string | null;
+  legs: { side: 'caller' | 'callee'; packets: number; lost: number; duplicates: number }[] | null;
+}
+
+/** Whether the viewer may know of this chat: the app itself, its members, and the parties of calls in it. */
+export async function mayListChat(db: Database, viewer: Viewer, chatId: string): Promise<boolean> {
+  const { appId, userId } = viewer;
+  if (userId === undefined) {
+    return (await db.sql`select 1 from chats where app_id = ${appId} and id = ${chatId}`).length === 1;
+  }
+  const rows = await db.sql`
+    select 1 from chats c
+    where c.app_id = ${appId} and c.id = ${chatId} and (
+      (c.deleted_at is null and exists (
+        select from chat_members m where m.app_id = c.app_id and m.chat_id = c.id and m.user_id = ${userId}))
+      or exists (
+        select from recordings r
+        where r.app_id = c.app_id and r.chat_id = c.id and ${userId} in (r.caller_id, r.callee_id)))`;
+  return rows.length === 1;
+}
+
+/** A page of a chat's recordings, newest first, after the one with the id `cursor`. */
+export async function listRecordings(
+  db: Database,
+  viewer: Viewer,
+  chatId: string,
+  page: { limit: number; cursor?: string },
+): Promise<Recording[]> {
+  const after =
+    page.cursor === undefined
+      ? db.sql``
+      : db.sql`and (r.started_at, r.id) < (
+          select started_at, id from recordings
+          where id = ${page.cursor} and app_id = ${viewer.appId} and chat_id = ${chatId})`;
+  const rows = await db.sql<Row[]>`
+    ${columns(db)}
+    where r.app_id = ${viewer.appId} and r.chat_id = ${chatId} ${partiesOnly(db, viewer)} ${after}
+    order by r.started_at desc, r.id desc
+    limit ${page.limit}`;
+  return rows.map(recordingOf);
+}
+
+/** One recording, or nothing when there is none or the viewer may not know of it. */
+export async function findRecording(
+  db: Database,
+  viewer: Viewer,
+  id: string,
+): Promise<Recording | undefined> {
+  const [row] = await db.sql<Row[]>`
+    ${columns(db)} where r.app_id = ${viewer.appId} and r.id = ${id} ${partiesOnly(db, viewer)}`;
+  return row === undefined ? undefined : recordingOf(row);
+}
+
+function columns(db: Database) {
+  return db.sql`
+    select r.id, r.call_id as "callId", r.chat_id as "chatId", c.mode, r.state, r.reason,
+      r.caller_id as "callerId", r.callee_id as "calleeId", r.started_at as "startedAt", r.ended_at as "endedAt",
+      r.duration_ms::float8 as "durationMs", r.size_bytes::float8 as "sizeBytes", r.format, r.sha256,
+      r.report->'legs' as legs
+    from recordings r join calls c on c.id = r.call_id`;
+}
+
+function partiesOnly(db: Database, { userId }: Viewer) {
+  return userId === undefined ? db.sql`` : db.sql`and ${userId} in (r.caller_id, r.callee_id)`;
+}
+
+/** States in which the `reason` column says why there is nothing to play; in others it says how the call ended. */
+const STATES_WITH_REASON: readonly RecordingState[] = ['failed', 'removed', 'expired'];
+
+function recordingOf(row: Row): Recording {
+  const { id, callId, chatId, mode, state } = row;
+  const reason = STATES_WITH_REASON.includes(state) ? row.reason : null;
+  const legs = row.legs?.map(({ side, packets, lost, duplicates }) => ({
+    userId: side === 'caller' ? row.callerId : row.calleeId,
+    packets,
+    lost,
+    duplicates,
+  }));
+  return {
+    id,
+    callId,
+    chatId,
+    mode,
+    state,
+    startedAt: row.startedAt.toISOString(),
+    ...(reason === null ? {} : { reason }),
+    ...(row.endedAt === null ? {} : { endedAt: row.endedAt.toISOString() }),
+    ...(row.durationMs === null ? {} : { durationMs: row.durationMs }),
+    ...(row.sizeBytes === null ? {} : { sizeBytes: row.sizeBytes }),
+    ...(row.format === null ? {} : { format: row.format }),
+    ...(row.sha256 === null ? {} : { sha256: row.sha256 }),
+    ...(legs === undefined ? {} : { legs }),
+  };
+}

@@ -1,0 +1,136 @@
+import { randomBytes } from 'node:crypto';
+import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { VerbatimError } from '#protocol';
+
+/** Whose lock it is. A pid alone is reused sooner or later; with its start time and the boot it is unique. */
+interface Holder {
+  pid: number;
+  startTicks: string;
+  bootId: string;
+  purpose: string;
+  nonce: string;
+}
+
+export interface HeldLock {
+  /** Idempotent. */
+  release(): Promise<void>;
+}
+
+const POLL_MS = 50;
+
+/**
+ * Holds `path` for this process, so that no other one does what it guards. The lock of a process that is gone
+ * counts as free. Waits `waitMs` at most, then throws VerbatimError `unavailable` that names the holder.
+ * The file is local to one machine (and one pid namespace), like the folder that it guards.
+ */
+export async function holdLock(
+  path: string,
+  { purpose, what, waitMs }: { purpose: string; what: string; waitMs: number },
+): Promise<HeldLock> {
+  const me: Holder = { ...(await identityOf(process.pid)), purpose, nonce: randomBytes(8).toString('hex') };
+  const deadline = Date.now() + waitMs;
+  for (;;) {
+    const holder = await tryHold(path, me);
+    if (holder === undefined) return { release: releaser(path, me) };
+    if (Date.now() >= deadline) {
+      throw new VerbatimError(
+        'unavailable',
+        `${what} is in use by ${holder.purpose} (process ${holder.pid}): stop that one first.`,
+      );
+    }
+    await delay(POLL_MS);
+  }
+}
+
+/** Undefined when the lock is ours now, otherwise who has it. */
+async function tryHold(path: string, me: Holder): Promise<Holder | undefined> {
+  const temporary = `${path}.${me.nonce}`;
+  await writeFile(temporary, JSON.stringify(me), { mode: 0o600, flag: 'wx' });
+  try {
+    for (;;) {
+      try {
+        // link(2) is atomic and never replaces: the name always carries a whole, written holder.
+        await link(temporary, path);
+        return undefined;
+      } catch (error) {
+        if (!isCode(error, 'EEXIST')) throw error;
+      }
+      const holder = await readHolder(path);
+      if (holder !== undefined && (await isAlive(holder))) return holder;
+      await removeStale(path, holder, me);
+    }
+  } finally {
+    await unlink(temporary);
+  }
+}
+
+/**
+ * Takes a dead process's lock away. Another process may have done so first and hold a fresh one under the same
+ * name: what was moved away is looked at again, and put back if it is not the dead one's.
+ */
+async function removeStale(path: string, stale: Holder | undefined, me: Holder): Promise<void> {
+  const aside = `${path}.${me.nonce}.stale`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return;
+    throw error;
+  }
+  const moved = await readHolder(aside);
+  if (moved !== undefined && moved.nonce !== stale?.nonce) await link(aside, path).catch(() => undefined);
+  await unlink(aside);
+}
+
+function releaser(path: string, me: Holder): () => Promise<void> {
+  let released: Promise<void> | undefined;
+  return () => {
+    released ??= (async () => {
+      const holder = await readHolder(path);
+      if (holder?.nonce === me.nonce) await unlink(path);
+    })();
+    return released;
+  };
+}
+
+async function readHolder(path: string): Promise<Holder | undefined> {
+  try {
+    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+    return isHolder(value) ? value : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError || isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function isHolder(value: unknown): value is Holder {
+  if (typeof value !== 'object' || value === null) return false;
+  const row: Partial<Record<keyof Holder, unknown>> = value;
+  return (
+    Number.isInteger(row.pid) &&
+    [row.startTicks, row.bootId, row.purpose, row.nonce].every((field) => typeof field === 'string')
+  );
+}
+
+async function isAlive(holder: Holder): Promise<boolean> {
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    if (isCode(error, 'ESRCH')) return false;
+  }
+  const now = await identityOf(holder.pid);
+  return now.startTicks === holder.startTicks && now.bootId === holder.bootId;
+}
+
+/** Start time and boot from /proc; empty where there is none, then the pid alone has to do. */
+async function identityOf(pid: number): Promise<{ pid: number; startTicks: string; bootId: string }> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
+  // proc(5): the second field is the name in brackets and may hold anything; starttime is field 22.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { pid, startTicks: fields[19] ?? '', bootId: bootId.trim() };
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

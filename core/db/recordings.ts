@@ -1,0 +1,153 @@
+import type { FinaliseResult } from '#protocol';
+import type { Database } from './index.ts';
+
+export const RECORDING_STATES = [
+  'armed',
+  'capturing',
+  'processing',
+  'available',
+  'failed',
+  'removed',
+  'expired',
+] as const;
+export type RecordingState = (typeof RECORDING_STATES)[number];
+
+export interface RecordingRow {
+  recordingId: string;
+  callId: string;
+  appId: string;
+  chatId: string;
+  callerId: string;
+  calleeId: string;
+  state: RecordingState;
+  reason: string | null;
+  detail: string | null;
+  epoch: number;
+  recorderId: string | null;
+  startedAt: Date;
+  endedAt: Date | null;
+  durationMs: number | null;
+  sizeBytes: number | null;
+  sha256: string | null;
+  format: string | null;
+  updatedAt: Date;
+}
+
+export type NewRecording = Pick<
+  RecordingRow,
+  'recordingId' | 'callId' | 'appId' | 'chatId' | 'callerId' | 'calleeId'
+>;
+
+/** The order of a recording's life. What is not in here never happens, however often a message is repeated. */
+const ALLOWED: Readonly<Record<RecordingState, readonly RecordingState[]>> = {
+  armed: ['capturing', 'processing', 'failed'],
+  capturing: ['processing', 'failed'],
+  processing: ['available', 'failed'],
+  available: ['removed', 'expired'],
+  failed: ['removed', 'expired'],
+  removed: [],
+  expired: [],
+};
+
+/** Where a recording goes, and what is known of it from that moment on. */
+export type RecordingChange =
+  | { to: 'capturing'; recorderId: string; startedAt: Date }
+  | { to: 'processing'; endedAt: Date; reason: string }
+  | { to: 'available'; result: Extract<FinaliseResult, { ok: true }> }
+  | { to: 'failed'; reason: string; detail: string }
+  | { to: 'removed' | 'expired'; reason: string };
+
+/** Enters a recording that has not begun, in state `armed`: a recorder is being looked for. */
+export async function insertRecording(db: Database, recording: NewRecording): Promise<void> {
+  await db.sql`
+    insert into recordings (id, call_id, app_id, chat_id, caller_id, callee_id, state, started_at)
+    values (${recording.recordingId}, ${recording.callId}, ${recording.appId}, ${recording.chatId},
+            ${recording.callerId}, ${recording.calleeId}, 'armed', now())`;
+}
+
+/** Notes which recorder holds the journal, so that a later daemon knows whom to ask. */
+export async function setRecorder(
+  db: Database,
+  recordingId: string,
+  epoch: number,
+  recorderId: string,
+): Promise<void> {
+  await db.sql`
+    update recordings set recorder_id = ${recorderId}, epoch = ${epoch}, updated_at = now()
+    where id = ${recordingId} and state in ('armed', 'capturing')`;
+}
+
+/**
+ * The one place where a recording changes its state: a transaction that locks the row, looks the step up in ALLOWED
+ * and takes it. Null when the step is not allowed from where the recording is now, which is what a repeated message
+ * gets, or when there is no such recording.
+ */
+export async function changeRecording(
+  db: Database,
+  recordingId: string,
+  change: RecordingChange,
+): Promise<RecordingRow | null> {
+  return db.sql.begin(async (sql) => {
+    const [locked] = await sql<{ state: RecordingState }[]>`
+      select state from recordings where id = ${recordingId} for update`;
+    if (!locked || !ALLOWED[locked.state].includes(change.to)) return null;
+    const columns = columnsOf(change);
+    const report = change.to === 'available' ? sql.json(change.result) : null;
+    const [row] = await sql<RecordingRow[]>`
+      update recordings
+      set ${sql(columns)}, report = coalesce(${report}, report), updated_at = now()
+      where id = ${recordingId}
+      returning ${sql.unsafe(COLUMNS)}`;
+    return row ?? null;
+  });
+}
+
+export async function recordingById(db: Database, recordingId: string): Promise<RecordingRow | null> {
+  const [row] = await db.sql<RecordingRow[]>`
+    select ${db.sql.unsafe(COLUMNS)} from recordings where id = ${recordingId}`;
+  return row ?? null;
+}
+
+/** Recordings whose end is still owed, oldest first. */
+export async function openRecordings(
+  db: Database,
+  states: readonly RecordingState[],
+  limit: number,
+): Promise<RecordingRow[]> {
+  return db.sql<RecordingRow[]>`
+    select ${db.sql.unsafe(COLUMNS)} from recordings
+    where state in ${db.sql([...states])} order by started_at, id limit ${limit}`;
+}
+
+/** Which of these ids have a row. */
+export async function knownRecordings(db: Database, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await db.sql<{ id: string }[]>`select id from recordings where id in ${db.sql([...ids])}`;
+  return new Set(rows.map((row) => row.id));
+}
+
+const COLUMNS = `id as "recordingId", call_id as "callId", app_id as "appId", chat_id as "chatId",
+  caller_id as "callerId", callee_id as "calleeId", state, reason, detail, epoch, recorder_id as "recorderId",
+  started_at as "startedAt", ended_at as "endedAt", duration_ms as "durationMs", size_bytes as "sizeBytes",
+  sha256, format, updated_at as "updatedAt"`;
+
+function columnsOf(change: RecordingChange): Record<string, string | number | Date> {
+  switch (change.to) {
+    case 'capturing':
+      return { state: change.to, recorder_id: change.recorderId, started_at: change.startedAt };
+    case 'processing':
+      return { state: change.to, ended_at: change.endedAt, reason: change.reason };
+    case 'available':
+      return {
+        state: change.to,
+        duration_ms: change.result.durationMs,
+        size_bytes: change.result.sizeBytes,
+        sha256: change.result.sha256,
+        format: change.result.format,
+      };
+    case 'failed':
+      return { state: change.to, reason: change.reason, detail: change.detail };
+    default:
+      return { state: change.to, reason: change.reason };
+  }
+}

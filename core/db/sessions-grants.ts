@@ -1,0 +1,109 @@
+import type { Disposition } from '#protocol';
+import type { Database } from './index.ts';
+
+export interface SessionRow {
+  id: string;
+  appId: string;
+  userId: string;
+  tokenSha256: Buffer;
+}
+
+/** The sessions with these token hashes that are alive at `now`. */
+export async function findSessions(db: Database, hashes: readonly Buffer[], now: Date): Promise<SessionRow[]> {
+  if (hashes.length === 0) return [];
+  return db.sql<SessionRow[]>`
+    select id, app_id as "appId", user_id as "userId", token_sha256 as "tokenSha256"
+    from sessions
+    where token_sha256 in ${db.sql([...hashes])} and ended_at is null and expires_at > ${now}`;
+}
+
+export async function insertSession(db: Database, row: SessionRow & { expiresAt: Date }): Promise<void> {
+  await db.sql`
+    insert into sessions (id, token_sha256, app_id, user_id, expires_at)
+    values (${row.id}, ${row.tokenSha256}, ${row.appId}, ${row.userId}, ${row.expiresAt})`;
+}
+
+/** Keeps a session alive at least until `expiresAt`; false when it ended meanwhile. */
+export async function touchSession(db: Database, id: string, expiresAt: Date): Promise<boolean> {
+  const rows = await db.sql`
+    update sessions set expires_at = greatest(expires_at, ${expiresAt})
+    where id = ${id} and ended_at is null
+    returning id`;
+  return rows.length === 1;
+}
+
+/** Ends sessions and, in the same transaction, every grant that is bound to one of them. */
+export async function endSessions(db: Database, ids: readonly string[], now: Date): Promise<void> {
+  await db.sql.begin(async (tx) => {
+    await tx`update sessions set ended_at = ${now} where id in ${tx([...ids])} and ended_at is null`;
+    await tx`update grants set ended_at = ${now} where session_id in ${tx([...ids])} and ended_at is null`;
+  });
+}
+
+export interface NewGrant {
+  id: string;
+  recordingId: string;
+  appId: string;
+  userId: string;
+  sessionId: string;
+  disposition: Disposition;
+  createdAt: Date;
+  firstUseBefore: Date;
+  endsAt: Date;
+}
+
+export async function insertGrant(db: Database, row: NewGrant): Promise<void> {
+  await db.sql`
+    insert into grants
+      (id, recording_id, app_id, user_id, session_id, disposition, created_at, first_use_before, ends_at)
+    values
+      (${row.id}, ${row.recordingId}, ${row.appId}, ${row.userId}, ${row.sessionId}, ${row.disposition},
+       ${row.createdAt}, ${row.firstUseBefore}, ${row.endsAt})`;
+}
+
+/** A grant with what it takes to serve it. */
+export interface GrantRow {
+  id: string;
+  recordingId: string;
+  appId: string;
+  userId: string;
+  sessionId: string;
+  disposition: Disposition;
+  endsAt: Date;
+  startedAt: Date;
+  sizeBytes: number | null;
+  sha256: string | null;
+  format: string | null;
+}
+
+/**
+ * A grant that may be used at `now`: not ended, its session alive, its recording available and its user still one
+ * of the two parties, and either used before or within the time for the first use. The first use is entered by the
+ * same statement, so two requests cannot both miss it.
+ */
+export async function useGrant(db: Database, id: string, now: Date): Promise<GrantRow | undefined> {
+  const [row] = await db.sql<GrantRow[]>`
+    update grants g set first_used_at = coalesce(g.first_used_at, ${now})
+    from sessions s, recordings r
+    where g.id = ${id} and ${living(db, now)}
+      and (g.first_used_at is not null or g.first_use_before > ${now})
+    returning g.id, g.recording_id as "recordingId", g.app_id as "appId", g.user_id as "userId",
+      g.session_id as "sessionId", g.disposition, g.ends_at as "endsAt", r.started_at as "startedAt",
+      r.size_bytes::float8 as "sizeBytes", r.sha256, r.format`;
+  return row;
+}
+
+/** Whether a stream under this grant may go on. */
+export async function isGrantAlive(db: Database, id: string, now: Date): Promise<boolean> {
+  const rows = await db.sql`
+    select 1 from grants g, sessions s, recordings r where g.id = ${id} and ${living(db, now)}`;
+  return rows.length === 1;
+}
+
+function living(db: Database, now: Date) {
+  return db.sql`
+    s.id = g.session_id and r.id = g.recording_id
+    and g.ended_at is null and g.ends_at > ${now}
+    and s.ended_at is null and s.expires_at > ${now}
+    and r.state = 'available' and g.user_id in (r.caller_id, r.callee_id)`;
+}

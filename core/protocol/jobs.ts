@@ -1,0 +1,180 @@
+import { Type } from 'typebox';
+import { Side, Uuid } from './ids.ts';
+
+/**
+ * What the daemon and the recorders say to each other, all of it over the queue, on either backend:
+ * - queue `capture`: the daemon adds one long job per recording and epoch, any recorder takes it;
+ * - queue `recorder-<recorderId>`: commands from the daemon to the recorder that took a job;
+ * - queue `recorder-events`: what recorders and finalisers report, worked off by the daemon in order;
+ * - queue `finalise`: one job per recording, taken by a finaliser process.
+ * Delivery is at least once: every message names recording and epoch, and a repeated one does nothing twice.
+ * No secret and no audio ever travels here.
+ *
+ * A message passes in 2-4 ms (median, PostgreSQL) because workers wait on LISTEN/NOTIFY or a blocking pop and never
+ * poll, so that no second channel is needed for the steps between accepting a call and its recording.
+ */
+/** What keeps our queues apart from other users of the same server: a PostgreSQL schema, or a prefix of Redis keys. */
+export const QUEUE_NAMESPACE = 'verbatim_queue';
+
+export const QUEUES = {
+  capture: 'capture',
+  finalise: 'finalise',
+  events: 'recorder-events',
+  commands: (recorderId: string) => `recorder-${recorderId}`,
+} as const;
+
+export const CaptureJob = Type.Object({
+  recordingId: Uuid,
+  callId: Uuid,
+  epoch: Type.Integer({ minimum: 1 }),
+  /** After this time nobody waits for the answer any more: the recorder must not start (Unix ms). */
+  expiresAtMs: Type.Integer(),
+});
+export type CaptureJob = Type.Static<typeof CaptureJob>;
+
+/** Bounds that the daemon and the recorders share. */
+export const RECORDER_TIMES = {
+  heartbeatMs: 500,
+  /** A recorder that was not heard of for this long is lost, and with it its captures. */
+  lostAfterMs: 2_000,
+  /** How long the daemon waits for a recorder to take a job and listen. */
+  openMs: 3_000,
+} as const;
+
+/** One leg as the recorder will see it on its UDP socket. The SSRC is chosen by the media worker. */
+export const CaptureLeg = Type.Object({
+  side: Side,
+  ssrc: Type.Integer(),
+  payloadType: Type.Integer(),
+  clockRate: Type.Integer(),
+  /** RFC 8285 id of urn:ietf:params:rtp-hdrext:ssrc-audio-level, when it was negotiated. */
+  audioLevelExtId: Type.Optional(Type.Integer()),
+});
+export type CaptureLeg = Type.Static<typeof CaptureLeg>;
+
+export const FinaliseJob = Type.Object({
+  recordingId: Uuid,
+  callId: Uuid,
+  /** The journals to read, oldest epoch first. */
+  epochs: Type.Array(Type.Integer({ minimum: 1 })),
+});
+export type FinaliseJob = Type.Static<typeof FinaliseJob>;
+
+/** Coverage of one leg of a finished recording. */
+export const LegReport = Type.Object({
+  side: Side,
+  packets: Type.Integer(),
+  lost: Type.Integer(),
+  duplicates: Type.Integer(),
+  /** Spans without audio longer than a second: offset from the start and length. */
+  gaps: Type.Array(Type.Object({ atMs: Type.Integer(), lengthMs: Type.Integer() })),
+});
+export type LegReport = Type.Static<typeof LegReport>;
+
+export const FinaliseResult = Type.Union([
+  Type.Object({
+    ok: Type.Literal(true),
+    durationMs: Type.Integer(),
+    /** The file as downloaded. */
+    sizeBytes: Type.Integer(),
+    sha256: Type.String(),
+    format: Type.String(),
+    /** The sealed payload on disk. */
+    paySizeBytes: Type.Integer(),
+    paySha256: Type.String(),
+    legs: Type.Array(LegReport),
+    journals: Type.Array(Type.Object({ epoch: Type.Integer(), seq: Type.Integer(), head: Type.String() })),
+    /** Loudest level of each interval, 0 (silence) to 127 (loudest), caller and callee interleaved. */
+    peaks: Type.Object({ intervalMs: Type.Integer(), levels: Type.Array(Type.Integer()) }),
+    /** False when the legs' frames could not be combined into one file without touching them. */
+    combined: Type.Boolean(),
+    /** The audio ends before the call did: the journal had a torn tail or no END. */
+    truncated: Type.Boolean(),
+  }),
+  Type.Object({ ok: Type.Literal(false), reason: Type.String(), detail: Type.String() }),
+]);
+export type FinaliseResult = Type.Static<typeof FinaliseResult>;
+
+const ref = { recordingId: Uuid, epoch: Type.Integer({ minimum: 1 }) };
+
+export const RecorderCommand = Type.Union([
+  /** The two legs and where they come from; the recorder answers `ready` and only then audio is let through. */
+  Type.Object({
+    type: Type.Literal('legs'),
+    ...ref,
+    source: Type.Object({ ip: Type.String(), port: Type.Integer() }),
+    legs: Type.Array(CaptureLeg),
+  }),
+  Type.Object({
+    type: Type.Literal('mark'),
+    ...ref,
+    mark: Type.Union([
+      Type.Literal('mute'),
+      Type.Literal('unmute'),
+      Type.Literal('gap'),
+      Type.Literal('reattach'),
+    ]),
+    side: Type.Optional(Side),
+    atMs: Type.Integer(),
+  }),
+  Type.Object({ type: Type.Literal('stop'), ...ref, reason: Type.String() }),
+]);
+export type RecorderCommand = Type.Static<typeof RecorderCommand>;
+
+/** Counters of one leg in one capture. */
+export const LegCount = Type.Object({ side: Side, packets: Type.Integer(), bytes: Type.Integer() });
+export type LegCount = Type.Static<typeof LegCount>;
+
+export const RecorderEvent = Type.Union([
+  Type.Object({
+    type: Type.Literal('heartbeat'),
+    recorderId: Type.String(),
+    atMs: Type.Integer(),
+    captures: Type.Integer(),
+    /** Median time from a block being cut to being durable, over the last second. */
+    commitMs: Type.Number(),
+    kernelDrops: Type.Integer(),
+  }),
+  Type.Object({ type: Type.Literal('leaving'), recorderId: Type.String(), atMs: Type.Integer() }),
+  /** The journal exists and is durable; the recorder listens at this address. */
+  Type.Object({
+    type: Type.Literal('listening'),
+    ...ref,
+    recorderId: Type.String(),
+    ip: Type.String(),
+    port: Type.Integer(),
+  }),
+  /** The legs are known to the socket. */
+  Type.Object({ type: Type.Literal('ready'), ...ref, recorderId: Type.String() }),
+  /** Audio of both legs is durable (F34). `head` is the chain's head, hex. */
+  Type.Object({
+    type: Type.Literal('armed'),
+    ...ref,
+    recorderId: Type.String(),
+    seq: Type.Integer(),
+    head: Type.String(),
+  }),
+  /** END is durable. */
+  Type.Object({
+    type: Type.Literal('ended'),
+    ...ref,
+    recorderId: Type.String(),
+    seq: Type.Integer(),
+    head: Type.String(),
+    legs: Type.Array(LegCount),
+  }),
+  /** This capture cannot go on. */
+  Type.Object({ type: Type.Literal('failed'), ...ref, recorderId: Type.String(), reason: Type.String() }),
+  Type.Object({ type: Type.Literal('finalised'), recordingId: Uuid, result: FinaliseResult }),
+]);
+export type RecorderEvent = Type.Static<typeof RecorderEvent>;
+
+/**
+ * What a child process tells the daemon over its IPC channel, besides the queue: a stalled queue must not make a
+ * healthy recorder look dead, and the daemon must know whose death an exit is.
+ */
+export const ChildMessage = Type.Union([
+  Type.Object({ type: Type.Literal('started'), recorderId: Type.String() }),
+  Type.Object({ type: Type.Literal('heartbeat'), recorderId: Type.String() }),
+]);
+export type ChildMessage = Type.Static<typeof ChildMessage>;

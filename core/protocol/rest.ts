@@ -1,0 +1,170 @@
+import { Type } from 'typebox';
+import { CallMode, ExternalId, Uuid } from './ids.ts';
+
+/** REST bodies under `/v1`. Requests refuse unknown keys; answers may gain keys. Times are ISO 8601 in UTC. */
+const closed = { additionalProperties: false };
+
+/** No control characters: a name ends up in headers of notifications, in logs and in file names. */
+const DisplayName = Type.String({ minLength: 1, maxLength: 200, pattern: '^[^\\u0000-\\u001f\\u007f]*$' });
+const WebUrl = Type.String({ maxLength: 2048, pattern: '^https?://[^\\s\\u0000-\\u001f]+$' });
+
+const Role = Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-z0-9_-]+$' });
+
+/**
+ * What a user token says (JWT, RFC 7519). Signed by the app with one of its keys: `kid` in the header, `exp` at
+ * most 24 hours ahead. Other claims are allowed and ignored.
+ */
+export const UserTokenClaims = Type.Object({
+  sub: ExternalId,
+  exp: Type.Number({ minimum: 0 }),
+  iat: Type.Optional(Type.Number({ minimum: 0 })),
+  nbf: Type.Optional(Type.Number({ minimum: 0 })),
+  name: Type.Optional(DisplayName),
+  picture: Type.Optional(WebUrl),
+  role: Type.Optional(Role),
+});
+export type UserTokenClaims = Type.Static<typeof UserTokenClaims>;
+
+export const PutUserBody = Type.Object(
+  {
+    name: DisplayName,
+    avatarUrl: Type.Optional(WebUrl),
+    role: Type.Optional(Role),
+  },
+  closed,
+);
+export type PutUserBody = Type.Static<typeof PutUserBody>;
+export const User = Type.Object({
+  id: ExternalId,
+  name: Type.String(),
+  avatarUrl: Type.Optional(Type.String()),
+  role: Type.Optional(Type.String()),
+});
+export type User = Type.Static<typeof User>;
+
+export const ChatKind = Type.Union([Type.Literal('direct'), Type.Literal('group')]);
+export const PutChatBody = Type.Object(
+  {
+    kind: ChatKind,
+    name: Type.Optional(DisplayName),
+    members: Type.Array(ExternalId, { minItems: 1, maxItems: 10_000, uniqueItems: true }),
+  },
+  closed,
+);
+export type PutChatBody = Type.Static<typeof PutChatBody>;
+export const Chat = Type.Object({
+  id: ExternalId,
+  kind: ChatKind,
+  name: Type.Optional(Type.String()),
+  members: Type.Array(Type.String()),
+});
+export type Chat = Type.Static<typeof Chat>;
+
+export const RECORDING_STATES = [
+  'armed',
+  'capturing',
+  'processing',
+  'available',
+  'failed',
+  'removed',
+  'expired',
+] as const;
+export const RecordingState = Type.Enum(RECORDING_STATES);
+export type RecordingState = (typeof RECORDING_STATES)[number];
+
+/** What was heard of one leg. Counts are RTP packets; `lost` is what the sequence numbers miss. */
+export const LegCoverage = Type.Object({
+  userId: ExternalId,
+  packets: Type.Integer(),
+  lost: Type.Integer(),
+  duplicates: Type.Integer(),
+});
+export type LegCoverage = Type.Static<typeof LegCoverage>;
+
+export const Recording = Type.Object({
+  id: Uuid,
+  callId: Uuid,
+  chatId: ExternalId,
+  mode: CallMode,
+  state: RecordingState,
+  /** Why there is nothing to play, when the state is `failed`, `removed` or `expired`. */
+  reason: Type.Optional(Type.String()),
+  startedAt: Type.String(),
+  endedAt: Type.Optional(Type.String()),
+  durationMs: Type.Optional(Type.Integer()),
+  sizeBytes: Type.Optional(Type.Integer()),
+  /** `audio/webm; codecs=opus` */
+  format: Type.Optional(Type.String()),
+  /** SHA-256 of the file as it is downloaded, hex. */
+  sha256: Type.Optional(Type.String()),
+  legs: Type.Optional(Type.Array(LegCoverage)),
+});
+export type Recording = Type.Static<typeof Recording>;
+
+export const RecordingPage = Type.Object({
+  recordings: Type.Array(Recording),
+  next: Type.Optional(Type.String()),
+});
+
+export type RecordingPage = Type.Static<typeof RecordingPage>;
+
+/** Newest first; `cursor` is the `next` of the page before. */
+export const RecordingsQuery = Type.Object(
+  {
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+    cursor: Type.Optional(Uuid),
+  },
+  closed,
+);
+
+/** A locale as in BCP 47: `en`, `pt-BR`, `zh-Hant-TW`. */
+export const Locale = Type.String({ minLength: 2, maxLength: 35, pattern: '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' });
+
+/** The whole text that a person agrees to. Putting a new one makes a new version; the same one changes nothing. */
+export const PutDisclosureBody = Type.Object({ text: Type.String({ minLength: 1, maxLength: 16_384 }) }, closed);
+
+export const Disposition = Type.Union([Type.Literal('inline'), Type.Literal('attachment')]);
+export type Disposition = Type.Static<typeof Disposition>;
+export const PostGrantBody = Type.Object({ disposition: Type.Optional(Disposition) }, closed);
+export const Grant = Type.Object({
+  grantId: Uuid,
+  /** Relative to the server's origin; works only with the session cookie that came with this answer. */
+  url: Type.String(),
+  firstUseBefore: Type.String(),
+  endsAt: Type.String(),
+});
+export type Grant = Type.Static<typeof Grant>;
+
+export const Health = Type.Object({
+  status: Type.Union([Type.Literal('ok'), Type.Literal('degraded'), Type.Literal('failing')]),
+  version: Type.String(),
+  checks: Type.Record(
+    Type.String(),
+    Type.Object({ ok: Type.Boolean(), detail: Type.Optional(Type.String()) }),
+  ),
+});
+export type Health = Type.Static<typeof Health>;
+
+/** The two people of the demo messenger. */
+export const PostDemoTokenBody = Type.Object(
+  { as: Type.Union([Type.Literal('alice'), Type.Literal('bob')]) },
+  closed,
+);
+export const DemoToken = Type.Object({
+  token: Type.String(),
+  expiresAt: Type.String(),
+  userId: ExternalId,
+  name: Type.String(),
+  chatId: ExternalId,
+  peer: Type.Object({ userId: ExternalId, name: Type.String() }),
+});
+export type DemoToken = Type.Static<typeof DemoToken>;
+
+/** The body of every HTTP error: problem details (RFC 9457); `code` is the word that programs test for. */
+export const ProblemDetails = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  code: Type.String(),
+  detail: Type.String(),
+});

