@@ -11,22 +11,17 @@ export interface AppRow {
   createdAt: Date;
 }
 
-/** A public key as RFC 7517 has it, only the members that make the key. */
-export interface PublicJwk {
-  kty: string;
-  crv?: string;
-  x?: string;
-  y?: string;
-}
+export const KEY_ALGORITHMS = ['HS256', 'ES256', 'EdDSA'] as const;
+export type KeyAlgorithm = (typeof KEY_ALGORITHMS)[number];
 
 export interface AppKeyRow {
   kid: string;
   appId: string;
-  algorithm: 'HS256' | 'ES256' | 'EdDSA';
-  /** HS256 only, sealed by auth under the server's seal key. */
+  algorithm: KeyAlgorithm;
+  /** HS256 only: see sealSecret. */
   secretSealed: Uint8Array | null;
-  /** ES256 and EdDSA only. */
-  publicJwk: PublicJwk | null;
+  /** ES256 and EdDSA only: the members of the public key, RFC 7517. */
+  publicJwk: Record<string, string> | null;
   createdAt: Date;
   revokedAt: Date | null;
 }

@@ -4,9 +4,7 @@ import type { Log } from './log.ts';
 import { migrate } from './migrate.ts';
 
 /** What our columns become in JavaScript beside the driver's defaults: bigint is a number (sizes, durations). */
-interface ColumnTypes extends Record<string, unknown> {
-  bigint: number;
-}
+type ColumnTypes = { bigint: number };
 
 /** The connection pool. */
 export type Sql = postgres.Sql<ColumnTypes>;
@@ -56,7 +54,7 @@ export async function openDatabase({ url, log, poolSize }: DatabaseOptions): Pro
 
 /** The bare pool, without migrations. Times come as Date, `jsonb` as parsed JSON, `bytea` as Buffer. */
 export function connect(url: string, { log, poolSize }: { log: Log; poolSize: number }): Sql {
-  return postgres<ColumnTypes>(url, {
+  return postgres<{ bigint: postgres.PostgresType<number> }>(url, {
     max: poolSize,
     connect_timeout: CONNECT_TIMEOUT_S,
     onnotice: (notice) => log.debug({ notice: notice.message }, 'PostgreSQL says'),

@@ -24,7 +24,8 @@ export async function postmasterOf(cluster: string): Promise<PostmasterState | u
   const lines = text.split('\n').map((line) => line.trim());
   const pid = Number(lines[0]);
   const port = Number(lines[3]);
-  if (!Number.isInteger(pid) || pid <= 0 || !(await isServerOf(pid, await realpath(cluster)))) return undefined;
+  if (!Number.isInteger(pid) || pid <= 0 || !(await isServerOf(pid, await realpath(cluster))))
+    return undefined;
   return { pid, port, ready: lines[7] === 'ready' && Number.isInteger(port) && port > 0 };
 }
 

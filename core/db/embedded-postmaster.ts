@@ -42,7 +42,7 @@ const LAST_WORDS_BYTES = 4_096;
  * does not reach it before we are done with it.
  */
 const GUARD = `
-"$@" </dev/null &
+"$@" </dev/null 3<&- &
 server=$!
 ( read -r _; kill -INT "$server" ) <&3 &
 watcher=$!
@@ -77,7 +77,8 @@ export class Postmaster {
       const postmaster = Postmaster.#spawn(port, options);
       const failure = await postmaster.#untilReady();
       if (failure === undefined) return postmaster;
-      if (/could not bind|could not create any TCP\/IP sockets/.test(failure) && attempt < PORT_ATTEMPTS) continue;
+      if (/could not bind|could not create any TCP\/IP sockets/.test(failure) && attempt < PORT_ATTEMPTS)
+        continue;
       if (/No space left on device/.test(failure)) {
         throw Object.assign(new Error(failure), { code: 'ENOSPC' });
       }
@@ -102,13 +103,17 @@ export class Postmaster {
   static #spawn(port: number, options: PostmasterOptions): Postmaster {
     const { cluster, binaries, user, logFile } = options;
     const { fd } = logFile.handle;
-    const guard = spawn('/bin/sh', ['-c', GUARD, 'verbatim-postgres', binaries.postgres, ...serverArguments(port)], {
-      cwd: cluster,
-      env: POSTGRES_ENV,
-      stdio: ['ignore', fd, fd, 'pipe'],
-      detached: true,
-      ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
-    });
+    const guard = spawn(
+      '/bin/sh',
+      ['-c', GUARD, 'verbatim-postgres', binaries.postgres, ...serverArguments(port)],
+      {
+        cwd: cluster,
+        env: POSTGRES_ENV,
+        stdio: ['ignore', fd, fd, 'pipe'],
+        detached: true,
+        ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
+      },
+    );
     guard.stdio[3]?.on('error', () => undefined); // It only ever ends; a reset is an end, too.
     const ended = new Promise<string>((resolve) => {
       guard.on('error', (error) => resolve(error.message));
@@ -186,13 +191,17 @@ function freePort(): Promise<number> {
 
 /** The last error of this run in the log, or its last line. */
 async function lastWords({ path, offset }: LogFile): Promise<string> {
-  const file = await open(path, 'r');
+  const file = await open(path, 'r').catch(() => undefined);
+  if (file === undefined) return 'its log is gone.';
   try {
     const { size } = await file.stat();
     const from = Math.max(offset, size - LAST_WORDS_BYTES);
     const bytes = Buffer.alloc(Math.max(0, size - from));
     await file.read(bytes, 0, bytes.length, from);
-    const lines = bytes.toString('utf8').split('\n').filter((line) => line.trim() !== '');
+    const lines = bytes
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => line.trim() !== '');
     const words = lines.findLast((line) => /\b(FATAL|PANIC):/.test(line)) ?? lines.at(-1);
     return words?.replace(/^.*?\b(FATAL|PANIC|LOG|ERROR): +/, '') ?? 'it said nothing.';
   } finally {

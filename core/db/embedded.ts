@@ -98,7 +98,9 @@ function urlOf(port: number, password: string): string {
 }
 
 /** PostgreSQL writes here by itself, so that its last words survive us. One old file is kept. */
-async function openLog(path: string): Promise<{ handle: Awaited<ReturnType<typeof open>>; path: string; offset: number }> {
+async function openLog(
+  path: string,
+): Promise<{ handle: Awaited<ReturnType<typeof open>>; path: string; offset: number }> {
   const size = (await stat(path).catch(() => undefined))?.size ?? 0;
   if (size > LOG_LIMIT_BYTES) {
     await rm(`${path}.1`, { force: true });

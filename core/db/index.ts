@@ -4,9 +4,12 @@
 export * from './apps.ts';
 export type { Database, DatabaseOptions, Queryable, Sql, TransactionSql } from './database.ts';
 export { openDatabase } from './database.ts';
+export type { Directory } from './directory.ts';
+export { directoryOf } from './directory.ts';
 export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded.ts';
 export { findEmbeddedPostgres, startEmbeddedPostgres } from './embedded.ts';
-export type { Log } from './log.ts';
 export * from './library.ts';
+export type { Log } from './log.ts';
+export { openSealedSecret, sealSecret } from './sealed-secret.ts';
 export * from './sessions-grants.ts';
 export * from './users-chats.ts';

@@ -27,7 +27,9 @@ const LOCK_TIMEOUT_MS = 120_000;
  */
 export async function migrate(sql: Sql, { log, dir }: { log: Log; dir?: string }): Promise<void> {
   const migrations = await readMigrations(dir ?? MIGRATIONS_DIR);
-  const [table] = await sql<{ exists: boolean }[]>`select to_regclass('schema_migrations') is not null as exists`;
+  const [table] = await sql<
+    { exists: boolean }[]
+  >`select to_regclass('schema_migrations') is not null as exists`;
   const pending = table?.exists ? pendingOf(migrations, await appliedIn(sql)) : migrations;
   for (const migration of pending) {
     await sql.begin(async (tx) => {
@@ -37,7 +39,11 @@ export async function migrate(sql: Sql, { log, dir }: { log: Log; dir?: string }
   }
 }
 
-async function apply(tx: TransactionSql, { version, name, text, sha256 }: Migration, log: Log): Promise<void> {
+async function apply(
+  tx: TransactionSql,
+  { version, name, text, sha256 }: Migration,
+  log: Log,
+): Promise<void> {
   log.info({ version, name }, 'Applying a database migration');
   await tx.unsafe(text).simple();
   await tx`insert into schema_migrations (version, name, sha256) values (${version}, ${name}, ${sha256})`;

@@ -20,14 +20,19 @@ const ROOT_CACHE = '/var/cache/verbatim';
  * The programs of the platform's package. PostgreSQL refuses to run as root, so root runs it as another user; when
  * that user cannot reach the package (a clone under /root, say) the programs are copied to /var/cache/verbatim.
  */
-export async function findBinaries(user: PostgresUser | undefined): Promise<PostgresBinaries> {
-  const nativeDir = packageDir();
+export async function findBinaries(
+  user: PostgresUser | undefined,
+  { nativeDir = packageDir(), cacheDir = ROOT_CACHE }: { nativeDir?: string; cacheDir?: string } = {},
+): Promise<PostgresBinaries> {
   const inPackage = await probe(nativeDir, user);
   if (typeof inPackage === 'object') return inPackage;
   if (user === undefined) {
-    throw new VerbatimError('unavailable', `The embedded PostgreSQL does not run here: ${inPackage} Run "npm ci" again, or set database.url.`);
+    throw new VerbatimError(
+      'unavailable',
+      `The embedded PostgreSQL does not run here: ${inPackage} Run "npm ci" again, or set database.url.`,
+    );
   }
-  const copy = await copyToCache(nativeDir);
+  const copy = await copyToCache(nativeDir, cacheDir);
   const inCache = await probe(copy, user);
   if (typeof inCache === 'object') return inCache;
   throw new VerbatimError(
@@ -79,13 +84,15 @@ function probe(nativeDir: string, user: PostgresUser | undefined): Promise<Postg
 }
 
 /** Copies under a name that changes with the program, and appears only when complete. */
-async function copyToCache(nativeDir: string): Promise<string> {
-  const digest = createHash('sha256').update(await readFile(join(nativeDir, 'bin', 'postgres'))).digest('hex');
-  const target = join(ROOT_CACHE, `postgres-${digest.slice(0, 16)}`);
+async function copyToCache(nativeDir: string, cacheDir: string): Promise<string> {
+  const digest = createHash('sha256')
+    .update(await readFile(join(nativeDir, 'bin', 'postgres')))
+    .digest('hex');
+  const target = join(cacheDir, `postgres-${digest.slice(0, 16)}`);
   const incomplete = `${target}.${process.pid}.new`;
   try {
     if (await isCompleteCopy(target)) return target;
-    await mkdir(ROOT_CACHE, { recursive: true, mode: 0o755 });
+    await mkdir(cacheDir, { recursive: true, mode: 0o755 });
     await rm(incomplete, { recursive: true, force: true });
     await cp(nativeDir, incomplete, {
       recursive: true,

@@ -31,7 +31,10 @@ export async function findPostgresUser(log: Log): Promise<PostgresUser | undefin
 }
 
 async function create(log: Log): Promise<PostgresUser | undefined> {
-  log.info({ user: OWN_USER }, 'Creating the system user that PostgreSQL runs as, because it does not run as root');
+  log.info(
+    { user: OWN_USER },
+    'Creating the system user that PostgreSQL runs as, because it does not run as root',
+  );
   try {
     await run('useradd', ['--system', '--no-create-home', '--shell', '/usr/sbin/nologin', OWN_USER]);
   } catch (error) {

@@ -9,7 +9,11 @@ export interface SessionRow {
 }
 
 /** The sessions with these token hashes that are alive at `now`. */
-export async function findSessions(db: Database, hashes: readonly Buffer[], now: Date): Promise<SessionRow[]> {
+export async function findSessions(
+  db: Database,
+  hashes: readonly Buffer[],
+  now: Date,
+): Promise<SessionRow[]> {
   if (hashes.length === 0) return [];
   return db.sql<SessionRow[]>`
     select id, app_id as "appId", user_id as "userId", token_sha256 as "tokenSha256"

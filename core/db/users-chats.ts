@@ -53,7 +53,10 @@ export async function putChat(db: Database, appId: string, id: string, body: Put
     const before = await sql<{ id: string }[]>`
       select user_id as id from chat_members where app_id = ${appId} and chat_id = ${id}`;
     if (chat?.called && !(chat.kind === body.kind && sameMembers(before, body.members))) {
-      throw new VerbatimError('conflict', 'a direct chat that has had calls keeps its kind and its two members');
+      throw new VerbatimError(
+        'conflict',
+        'a direct chat that has had calls keeps its kind and its two members',
+      );
     }
     await sql`
       update chats set kind = ${body.kind}, name = ${body.name ?? null}, deleted_at = null, updated_at = now()

@@ -299,18 +299,18 @@ export class RealCallMedia
   }
 }
 
-/** The worst of a side's transports; `connected` only when ICE and DTLS of both directions are up. */
+/** The worst of a side's transports. One that was never up does not count: a browser connects to receive only late. */
 function pathState(transports: readonly types.WebRtcTransport[]): IceState | undefined {
   if (transports.some(({ dtlsState }) => dtlsState === 'failed')) return 'failed';
-  // A DTLS close is a goodbye (close_notify): the page was closed or closed its connection.
+  // A DTLS close is a goodbye (close_notify): the page closed its connection.
   if (transports.some(({ iceState, dtlsState }) => iceState === 'disconnected' || dtlsState === 'closed')) {
     return 'disconnected';
   }
-  const up = transports.filter(
-    ({ iceState, dtlsState }) =>
-      (iceState === 'connected' || iceState === 'completed') && dtlsState === 'connected',
-  );
-  return up.length === 2 ? 'connected' : undefined;
+  return transports.some(isUp) ? 'connected' : undefined;
+}
+
+function isUp({ iceState, dtlsState }: types.WebRtcTransport): boolean {
+  return (iceState === 'connected' || iceState === 'completed') && dtlsState === 'connected';
 }
 
 function captureLeg({ side, consumer }: RecorderLeg): CaptureLeg {

@@ -65,8 +65,16 @@ export function opusRtpParameters(given: Opaque): types.RtpParameters {
       'rtpParameters.codecs: expected exactly one codec, audio/opus at 48000',
     );
   }
-  if (!Array.isArray(encodings) || encodings.length !== 1) {
+  const encoding: unknown = Array.isArray(encodings) && encodings.length === 1 ? encodings[0] : undefined;
+  if (!isObject(encoding)) {
     throw new VerbatimError('bad_request', 'rtpParameters.encodings: expected exactly one encoding');
+  }
+  // mediasoup would cut a larger number to 32 bits and then wait for a stream that never comes.
+  if (encoding.ssrc !== undefined && !isUint32(encoding.ssrc)) {
+    throw new VerbatimError(
+      'bad_request',
+      'rtpParameters.encodings[0].ssrc: expected a whole number of 32 bits',
+    );
   }
   // mediasoup fills in defaults in place: the caller's object stays as it was. The rest of the shape it checks itself.
   return structuredClone(given) as unknown as types.RtpParameters;
@@ -74,4 +82,8 @@ export function opusRtpParameters(given: Opaque): types.RtpParameters {
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isUint32(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0xffff_ffff;
 }

@@ -55,7 +55,10 @@ export interface MediaWorkerStats {
   readonly recorderLinks: number;
 }
 
-/** A side's media path as a whole: both its transports must be up for `connected`. */
+/**
+ * A side's media path as a whole: `connected` when ICE and DTLS of a transport are up and none that was up is down.
+ * A page that vanishes without a word is noticed after 15 s (ICE consent); its signaling connection tells sooner.
+ */
 export type IceState = 'connected' | 'disconnected' | 'failed';
 
 /** Why a call's media closed without being asked to. */

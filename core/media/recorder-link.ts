@@ -18,7 +18,8 @@ const maxSsrcAttempts = 4;
  * - Sequence numbers: the browser's plus one constant, so a packet that never came is a hole, and reordering and
  *   duplicates come through. The constant changes when a consumer is resumed: the first packet then follows the last.
  * - Timestamps, marker and payload: as the browser sent them. Packets without payload (padding) are left out.
- * - Header extensions: only the audio level, under the router's id.
+ * - Header extensions: under the router's ids, and also those that the leg did not ask for (a MID comes first): look
+ *   for the level by its id.
  * - A packet that the browser sends again after a NACK comes late, under its own sequence number. The recorder's leg
  *   itself asks for nothing again (no NACK, no retransmission buffer).
  * - DTX: nothing is filled in; sequence numbers go on, timestamps jump.

@@ -133,7 +133,17 @@ export const RecorderEvent = Type.Union([
     captures: Type.Integer(),
     /** Median time from a block being cut to being durable, over the last second. */
     commitMs: Type.Number(),
+    // Totals since the recorder started.
+    /** Flushes of the commit log. */
+    commits: Type.Integer(),
+    /** Packets for which the socket's buffer had no room. */
     kernelDrops: Type.Integer(),
+    /** Packets recorded. */
+    packets: Type.Integer(),
+    /** Packets that were malformed or belonged to no leg. */
+    refused: Type.Integer(),
+    cpuUs: Type.Integer(),
+    rssBytes: Type.Integer(),
   }),
   Type.Object({ type: Type.Literal('leaving'), recorderId: Type.String(), atMs: Type.Integer() }),
   /** The journal exists and is durable; the recorder listens at this address. */

@@ -118,10 +118,17 @@ export const RecordingsQuery = Type.Object(
 );
 
 /** A locale as in BCP 47: `en`, `pt-BR`, `zh-Hant-TW`. */
-export const Locale = Type.String({ minLength: 2, maxLength: 35, pattern: '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' });
+export const Locale = Type.String({
+  minLength: 2,
+  maxLength: 35,
+  pattern: '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$',
+});
 
 /** The whole text that a person agrees to. Putting a new one makes a new version; the same one changes nothing. */
-export const PutDisclosureBody = Type.Object({ text: Type.String({ minLength: 1, maxLength: 16_384 }) }, closed);
+export const PutDisclosureBody = Type.Object(
+  { text: Type.String({ minLength: 1, maxLength: 16_384 }) },
+  closed,
+);
 
 export const Disposition = Type.Union([Type.Literal('inline'), Type.Literal('attachment')]);
 export type Disposition = Type.Static<typeof Disposition>;

@@ -1,5 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { configPage } from './page-config.ts';
 import { errorsPage } from './page-errors.ts';
 import { signalingPage } from './page-signaling.ts';
 import type { Check } from './problem.ts';
@@ -8,6 +9,7 @@ import type { Check } from './problem.ts';
 async function pages(root: string): Promise<Map<string, string>> {
   const signalingSource = await readFile(join(root, 'core/protocol/signaling.ts'), 'utf8');
   return new Map([
+    ['docs/generated/config.md', configPage()],
     ['docs/generated/errors.md', errorsPage()],
     ['docs/generated/signaling.md', signalingPage(signalingSource)],
   ]);

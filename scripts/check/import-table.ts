@@ -82,9 +82,16 @@ export const ROOMS: readonly Room[] = [
     typesOfPackages: LOG,
     builtins: 'all',
     // One file of queries per topic: each is a door of its own.
-    doors: ['index', 'apps', 'users-chats', 'sessions-grants', 'recordings', 'calls', 'consents'].map(
-      (name) => `core/db/${name}.ts`,
-    ),
+    doors: [
+      'index',
+      'apps',
+      'users-chats',
+      'sessions-grants',
+      'recordings',
+      'calls',
+      'consents',
+      'library',
+    ].map((name) => `core/db/${name}.ts`),
   },
   {
     path: 'core/auth',
@@ -174,6 +181,7 @@ export const ROOMS: readonly Room[] = [
     rooms: [],
     typesOf: ['core/protocol'],
     packages: ['mediasoup-client'],
+    typesOfPackages: ['typebox'],
     builtins: 'none',
   },
   { path: 'client/ui', rooms: ['client/sdk'], packages: ['vue'], builtins: 'none' },

@@ -89,6 +89,7 @@ export async function withLock<T>(
 
 /** A fresh folder beside the cached binary, so that renaming out of it stays within one file system. */
 export function makeBuildDir(entry: CacheEntry): string {
+  mkdirSync(entry.dir, { recursive: true });
   removeAbandonedBuilds(entry);
 
   const dir = join(entry.dir, `building-${process.pid}`);

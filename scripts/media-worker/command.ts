@@ -70,9 +70,9 @@ export function runCommand(
     child.stdout?.on('data', onData);
     child.stderr?.on('data', onData);
     child.on('error', (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === 'ENOENT' ? new MediaWorkerError(`The program ${program} is not installed.`) : error,
-      );
+      // EACCES also comes when a folder of PATH may not be read and the program is in none of the others.
+      const missing = error.code === 'ENOENT' || error.code === 'EACCES';
+      reject(missing ? new MediaWorkerError(`The program ${program} is not installed.`) : error);
     });
     child.on('close', (code) => resolve({ code: code ?? -1, output }));
   });

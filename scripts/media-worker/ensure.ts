@@ -156,6 +156,8 @@ function explained(error: unknown, entry: CacheEntry): unknown {
     case 'EACCES':
     case 'EROFS':
     case 'EPERM':
+    case 'ENOTDIR':
+    case 'EEXIST':
       return new MediaWorkerError(
         `The media worker cannot be kept in ${entry.dir} (${error.code}): make that folder writable, or set XDG_CACHE_HOME to one that is.`,
         { cause: error },

@@ -209,5 +209,13 @@ async function withDeadline<T>(deadline: AbortSignal, what: string, work: Promis
     });
   });
 
-  return await Promise.race([work, late]);
+  try {
+    return await Promise.race([work, late]);
+  } catch (error) {
+    if (error instanceof MediaWorkerError) throw error;
+    throw new MediaWorkerError(
+      `The media worker did not ${what}: ${error instanceof Error ? error.message : String(error)}.`,
+      { cause: error },
+    );
+  }
 }

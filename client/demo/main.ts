@@ -1,0 +1,76 @@
+import type { DemoToken } from '#protocol';
+import { VerbatimClient, VerbatimClientError } from '../sdk/index.ts';
+import { showCalls } from './call-view.ts';
+import { onClick, part } from './dom.ts';
+import { showRecordings } from './recordings-view.ts';
+
+declare global {
+  interface Window {
+    /** The client of this page, for the console and for tests. */
+    verbatim?: VerbatimClient;
+  }
+}
+
+const PRESENCE_INTERVAL_MS = 5_000;
+
+const as = new URLSearchParams(location.search).get('as');
+if (as === 'alice' || as === 'bob') await openMessenger(as);
+else part('choose').hidden = false;
+
+async function openMessenger(who: 'alice' | 'bob'): Promise<void> {
+  const { userId, name, chatId, peer } = await demoToken(who);
+  const client = new VerbatimClient({
+    url: location.origin,
+    getToken: async () => (await demoToken(who)).token,
+  });
+  window.verbatim = client;
+
+  document.title = `${name} – Verbatim demo`;
+  part('self-name').textContent = name;
+  part('self-name').title = userId;
+  part('peer-name').textContent = peer.name;
+  for (const avatar of document.querySelectorAll('[data-part="peer-avatar"]')) {
+    avatar.textContent = peer.name.slice(0, 1);
+  }
+  const messenger = document.querySelector<HTMLElement>('#messenger');
+  if (messenger) messenger.hidden = false;
+  onClick('info-toggle', () => {
+    const panel = part('info-panel');
+    panel.hidden = !panel.hidden;
+    part('info-toggle').setAttribute('aria-expanded', String(!panel.hidden));
+  });
+
+  client.on('connection', ({ state, error }) => {
+    const connection = part('connection');
+    connection.dataset.state = state;
+    connection.textContent = error ? `${state}: ${error.message}` : state;
+    if (state === 'online') void showPresence(client, peer.userId);
+  });
+  setInterval(() => void showPresence(client, peer.userId), PRESENCE_INTERVAL_MS);
+  showCalls(client, { chatId, peerName: peer.name });
+  showRecordings(client, chatId);
+  // A refusal is on the screen by now.
+  await client.connect().catch(() => {});
+}
+
+async function showPresence(client: VerbatimClient, peerId: string): Promise<void> {
+  if (client.state !== 'online') return;
+  try {
+    const online = (await client.presence([peerId])).has(peerId);
+    part('peer-presence').dataset.online = String(online);
+    part('peer-presence').textContent = online ? 'online' : 'offline';
+  } catch (error) {
+    if (!(error instanceof VerbatimClientError)) throw error;
+  }
+}
+
+/** In a real messenger its own server signs the token of the person who is signed in there. */
+async function demoToken(who: 'alice' | 'bob'): Promise<DemoToken> {
+  const response = await fetch('/demo/token', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ as: who }),
+  });
+  if (!response.ok) throw new VerbatimClientError('unavailable', `no demo token: ${response.status}`);
+  return (await response.json()) as DemoToken;
+}

@@ -1,0 +1,291 @@
+import type { types } from 'mediasoup-client';
+import { Device } from 'mediasoup-client';
+import type {
+  CallMode,
+  CallView,
+  Consent,
+  Disclosure,
+  Disposition,
+  Recording,
+  RecordingPage,
+} from '#protocol';
+import { Calls } from './calls.ts';
+import type { ClientEvents, ClientOptions } from './contract.ts';
+import { Emitter } from './emitter.ts';
+import { VerbatimClientError } from './errors.ts';
+import { Rest } from './rest.ts';
+import type { ConnectionState, SignedIn } from './session.ts';
+import { Session } from './session.ts';
+import type { CallStats } from './stats.ts';
+
+/**
+ * One signed-in user on one page, with at most one call.
+ * `connect()` first; then `startCall`, or `accept` after an `incoming` event; `hangup()`; `close()` at the end.
+ */
+export class VerbatimClient extends Emitter<ClientEvents> {
+  readonly device: string;
+  readonly #options: ClientOptions;
+  readonly #session: Session;
+  readonly #calls: Calls;
+  readonly #rest: Rest;
+  readonly #audio: HTMLAudioElement;
+  #token: string | undefined;
+  #signedIn: SignedIn | undefined;
+  /** How far the server's clock is ahead of this machine's. */
+  #clockOffsetMs = 0;
+  #loaded: { key: string; device: Promise<Device> } | undefined;
+  #connected: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ClientOptions) {
+    super();
+    this.#options = options;
+    this.device = options.device ?? randomDevice();
+    this.#audio = options.audio ?? new Audio();
+    const { origin } = new URL(options.url);
+    this.#session = new Session({
+      url: `${origin.replace(/^http/, 'ws')}/v1/signaling`,
+      device: this.device,
+      getToken: () => this.#newToken(),
+      renewable: options.getToken !== undefined,
+      onState: (state, error) => this.#onState(state, error),
+      onSignedIn: (answer) => this.#onSignedIn(answer),
+      onNotification: (notification) => {
+        if (notification.method === 'recording.changed') this.emit('recording', notification.params);
+        else this.#calls.onNotification(notification);
+      },
+      urgent: () => this.#calls.running,
+    });
+    this.#calls = new Calls({
+      events: this,
+      request: (method, params) => this.#session.request(method, params),
+      device: () => this.#device(),
+      microphone: options.microphone,
+      audio: this.#audio,
+    });
+    this.#rest = new Rest({
+      origin,
+      token: async (fresh) => (fresh ? undefined : this.#token) ?? (await this.#newToken()),
+    });
+  }
+
+  // Who and what
+
+  get state(): ConnectionState {
+    return this.#session.state;
+  }
+
+  get userId(): string | undefined {
+    return this.#signedIn?.userId;
+  }
+
+  /** The running call of this page. */
+  get call(): CallView | undefined {
+    return this.#calls.view;
+  }
+
+  /** The call that rings this user. */
+  get incoming(): CallView | undefined {
+    return this.#calls.incoming;
+  }
+
+  get muted(): boolean {
+    return this.#calls.muted;
+  }
+
+  /** How long the call has been active, by the server's clock; 0 before. For an mm:ss timer. */
+  get durationMs(): number {
+    const activeAt = this.call?.activeAt;
+    return activeAt ? Math.max(0, Date.now() + this.#clockOffsetMs - Date.parse(activeAt)) : 0;
+  }
+
+  // Connection
+
+  /** Resolves when signed in; keeps trying through network trouble. @throws VerbatimClientError when refused for good */
+  connect(): Promise<void> {
+    if (this.state === 'closed') return Promise.reject(new VerbatimClientError('client_closed'));
+    this.#connected ??= new Promise((resolve, reject) => {
+      const off = this.on('connection', ({ state, error }) => {
+        if (state !== 'online' && state !== 'closed') return;
+        off();
+        if (state === 'online') resolve();
+        else reject(error ?? new VerbatimClientError('client_closed'));
+      });
+      addEventListener('online', this.#wake);
+      addEventListener('pagehide', this.#leavePage);
+      this.#session.wake();
+    });
+    return this.#connected;
+  }
+
+  /** Signs off: a running call ends for both. Safe to call again. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    removeEventListener('online', this.#wake);
+    removeEventListener('pagehide', this.#leavePage);
+    // Before the socket goes, so that the reason is the true one.
+    this.#calls.end('hangup');
+    await this.#session.close();
+  }
+
+  /** Which of these users are online. */
+  async presence(userIds: string[]): Promise<Set<string>> {
+    const { online } = await this.#session.request('presence.get', { userIds });
+    return new Set(online);
+  }
+
+  // Calls
+
+  /**
+   * The text that a person has to agree to before a secure call; show exactly this text.
+   * @throws VerbatimClientError `corrupt` when the text is not the one that the consent would name
+   */
+  async disclosure(locale: string = navigator.language): Promise<Disclosure> {
+    const disclosure = await this.#session.request('disclosure.get', { locale });
+    if ((await sha256(disclosure.text)) !== disclosure.sha256) {
+      throw new VerbatimClientError('corrupt', 'the disclosure text does not match its hash');
+    }
+    return disclosure;
+  }
+
+  /**
+   * Calls the other member of a direct chat. The microphone is opened first, so that nobody is rung by a caller
+   * who cannot speak. A secure call needs `consentTo(disclosure)` of the text that was shown.
+   * @throws VerbatimClientError `user_offline`, `user_busy`, `consent_required`, `microphone_denied`, …
+   */
+  startCall(params: { chatId: string; mode: CallMode; consent?: Consent }): Promise<CallView> {
+    return this.#calls.start(params);
+  }
+
+  /**
+   * Accepts the ringing call. Accepting a secure call is the callee's consent.
+   * @throws VerbatimClientError `answered_elsewhere`, `consent_required`, `microphone_denied`, …
+   */
+  accept(consent?: Consent): Promise<CallView> {
+    return this.#calls.accept(consent);
+  }
+
+  decline(): Promise<void> {
+    return this.#calls.decline();
+  }
+
+  /** Takes back a call that still rings, or ends a running one: whatever fits. The microphone is off at once. */
+  hangup(): Promise<void> {
+    return this.#calls.hangup();
+  }
+
+  /** The same as `hangup()`, for a call that still rings. */
+  cancel(): Promise<void> {
+    return this.hangup();
+  }
+
+  mute(): void {
+    this.setMuted(true);
+  }
+
+  unmute(): void {
+    this.setMuted(false);
+  }
+
+  /** Mutes this side only: the other is heard on. It works at once, also without a connection. */
+  setMuted(muted: boolean): void {
+    this.#calls.setMuted(muted);
+  }
+
+  /** Tries again to play the other side, after `trouble` with `playback_blocked`; call it in a click. */
+  async resumeAudio(): Promise<void> {
+    await this.#audio.play();
+  }
+
+  /** Figures of the running call, or the last ones of the call before. */
+  stats(): Promise<CallStats> {
+    return this.#calls.stats();
+  }
+
+  // Recordings
+
+  listRecordings(chatId: string, page?: { limit?: number; cursor?: string }): Promise<RecordingPage> {
+    return this.#rest.listRecordings(chatId, page);
+  }
+
+  getRecording(recordingId: string): Promise<Recording> {
+    return this.#rest.getRecording(recordingId);
+  }
+
+  /** An address for `<audio crossorigin="use-credentials">`, or with `attachment` for a link that saves the file. */
+  playbackUrl(recordingId: string, disposition?: Disposition): Promise<string> {
+    return this.#rest.playbackUrl(recordingId, disposition);
+  }
+
+  // How
+
+  async #newToken(): Promise<string> {
+    const { token, getToken } = this.#options;
+    this.#token = getToken ? await getToken() : token;
+    if (!this.#token) throw new VerbatimClientError('unauthorized', 'give `token` or `getToken`');
+    return this.#token;
+  }
+
+  #onSignedIn(answer: SignedIn): void {
+    this.#signedIn = answer;
+    this.#clockOffsetMs = Date.parse(answer.serverTime) - Date.now();
+    // Before any call, because it takes tens of milliseconds; whoever needs it gets its error.
+    this.#device().catch(() => {});
+    this.#calls.onSignedIn(answer);
+  }
+
+  #onState(state: ConnectionState, error?: VerbatimClientError): void {
+    if (state === 'reconnecting') this.#calls.onOffline(this.#signedIn?.graceMs ?? 0);
+    if (state === 'closed') this.#calls.end('connection_lost', error);
+    this.emit('connection', { state, ...(error ? { error } : {}) });
+  }
+
+  /** What this browser and this server have in common; asked of the browser once per set of capabilities. */
+  #device(): Promise<Device> {
+    const capabilities = this.#signedIn?.routerRtpCapabilities;
+    if (capabilities === undefined) return Promise.reject(new VerbatimClientError('connection_lost'));
+    const key = JSON.stringify(capabilities);
+    if (this.#loaded?.key !== key) this.#loaded = { key, device: loadDevice(capabilities) };
+    return this.#loaded.device;
+  }
+
+  #wake = (): void => this.#session.wake();
+
+  /** A page that goes says so, and the other side need not wait for the grace period. */
+  #leavePage = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted) void this.close();
+  };
+}
+
+/** What a person agrees to, once they were shown this text. */
+export function consentTo({ sha256, version, locale }: Disclosure): Consent {
+  return { disclosureSha256: sha256, disclosureVersion: version, locale };
+}
+
+/** Not randomUUID, which a page without HTTPS does not have: such a page still gets the error that says so. */
+function randomDevice(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+async function sha256(text: string): Promise<string> {
+  if (!globalThis.isSecureContext) throw new VerbatimClientError('insecure_page');
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+async function loadDevice(capabilities: Record<string, unknown>): Promise<Device> {
+  let device: Device;
+  try {
+    device = new Device();
+  } catch (cause) {
+    throw new VerbatimClientError('webrtc_unsupported', undefined, { cause });
+  }
+  // The server's own RtpCapabilities, passed through.
+  await device.load({ routerRtpCapabilities: capabilities as unknown as types.RtpCapabilities });
+  return device;
+}

@@ -1,0 +1,10 @@
+// sdk: calls and recordings for a web page, without a framework: sign-in, call, media, playback addresses.
+// Not here: anything that is seen (client/ui, client/demo); what a call may do (the server decides).
+// Imported by: client/ui, client/demo, and messengers, as dist/sdk/verbatim.js.
+export type { CallView, Consent, Disclosure, EndReason, Recording } from '#protocol';
+export { consentTo, VerbatimClient } from './client.ts';
+export type { ClientEvents, ClientOptions } from './contract.ts';
+export type { ClientErrorCode } from './errors.ts';
+export { VerbatimClientError } from './errors.ts';
+export type { ConnectionState } from './session.ts';
+export type { CallStats } from './stats.ts';

@@ -1,0 +1,174 @@
+import type { Device } from 'mediasoup-client';
+import type { CallView, ConsumerParams, Method, Params, Result } from '#protocol';
+import type { VerbatimClientError } from './errors.ts';
+import { asClientError } from './errors.ts';
+import { CallMedia } from './media.ts';
+import { openMicrophone } from './microphone.ts';
+import type { CallStats } from './stats.ts';
+import { emptyStats } from './stats.ts';
+
+export interface LocalCallDeps {
+  request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
+  /** The loaded device, the same for every call of a connection. */
+  device(): Promise<Device>;
+  constraints: MediaTrackConstraints | undefined;
+  /** Plays the other side. */
+  audio: HTMLAudioElement;
+  onFailed(call: LocalCall, error: VerbatimClientError): void;
+  onTrouble(error: VerbatimClientError): void;
+}
+
+const ORDER: readonly CallView['state'][] = ['ringing', 'connecting', 'active', 'ended'];
+/** Reading the last figures must not keep the transports of a call that is over. */
+const LAST_STATS_MS = 300;
+
+/** This page's end of one call, from the click until everything it opened is released. */
+export class LocalCall {
+  readonly #deps: LocalCallDeps;
+  /** Aborts when the call is over, for whatever reason; every await below looks at it. */
+  readonly #over = new AbortController();
+  #view: CallView | undefined;
+  #media: CallMedia | undefined;
+  #track: MediaStreamTrack | undefined;
+  #opening: Promise<MediaStreamTrack> | undefined;
+  #early: ConsumerParams[] = [];
+  #muted = false;
+  #stats = emptyStats();
+  /** Settles when the last figures are read and the transports are closed. */
+  #last: Promise<void> | undefined;
+
+  constructor(deps: LocalCallDeps, view?: CallView) {
+    this.#deps = deps;
+    this.#view = view;
+  }
+
+  get view(): CallView | undefined {
+    return this.#view;
+  }
+
+  get over(): boolean {
+    return this.#over.signal.aborted;
+  }
+
+  get muted(): boolean {
+    return this.#muted;
+  }
+
+  /** Takes the newer view; an answer that was overtaken by a notification never turns the state back. */
+  update(view: CallView): boolean {
+    const now = this.#view;
+    if (now !== undefined && ORDER.indexOf(view.state) < ORDER.indexOf(now.state)) return false;
+    this.#view = view;
+    return true;
+  }
+
+  /** Opens the microphone once; the second call waits for the same one. */
+  microphone(): Promise<MediaStreamTrack> {
+    this.#opening ??= openMicrophone(this.#deps.constraints, this.#over.signal).then((track) => {
+      this.#use(track);
+      return track;
+    });
+    return this.#opening;
+  }
+
+  /** Opens the media of this call. The answer is not waited for by the caller: failures go to `onFailed`. */
+  openMedia(callId: string): void {
+    void this.#openMedia(callId).catch((error: unknown) => {
+      if (!this.over) this.#deps.onFailed(this, asClientError(error, 'media_failed'));
+    });
+  }
+
+  async #openMedia(callId: string): Promise<void> {
+    const microphone = this.microphone();
+    // It is awaited only after the server's answer; a refusal in between has an owner too.
+    microphone.catch(() => {});
+    const device = await this.#deps.device();
+    if (this.over) return;
+    const rtpCapabilities = { ...device.recvRtpCapabilities };
+    const opened = this.#deps.request('media.open', { callId, rtpCapabilities });
+    this.#media = new CallMedia({
+      callId,
+      device,
+      request: this.#deps.request,
+      onRemoteTrack: (track) => this.#play(track),
+      onFailed: (error) => this.#deps.onFailed(this, error),
+    });
+    for (const offer of this.#early.splice(0)) this.#media.offer(offer);
+    await this.#media.start(opened, microphone);
+  }
+
+  /** The other side's audio can be received. */
+  offer(params: ConsumerParams): void {
+    if (this.over) return;
+    if (this.#media) this.#media.offer(params);
+    else if (this.#early.length < 2) this.#early.push(params);
+  }
+
+  /**
+   * Silence instead of no packets: a disabled track goes on as (DTX) silence, so the leg's clock runs on, the
+   * recording shows a silent span and not a hole, and a call that begins muted still arms its recorder.
+   */
+  setMuted(muted: boolean): void {
+    this.#muted = muted;
+    if (this.#track) this.#track.enabled = !muted;
+  }
+
+  mend(): void {
+    this.#media?.mend();
+  }
+
+  /** Figures now; after the end the last ones. */
+  async stats(): Promise<CallStats> {
+    if (this.#last) await this.#last;
+    else if (this.#media) this.#stats = await this.#media.stats();
+    return this.#stats;
+  }
+
+  /** Releases everything, the microphone first and at once. Does nothing the second time. */
+  close(): void {
+    if (this.over) return;
+    this.#over.abort();
+    this.#track?.stop();
+    this.#deps.audio.srcObject = null;
+    const media = this.#media;
+    if (media === undefined) return;
+    const last = media.stats().then(
+      (stats) => {
+        this.#stats = stats;
+      },
+      () => {},
+    );
+    const timeout = new Promise((resolve) => setTimeout(resolve, LAST_STATS_MS));
+    this.#last = Promise.race([last, timeout]).then(() => media.close());
+  }
+
+  async #replaceMicrophone(): Promise<void> {
+    if (this.over) return;
+    try {
+      const track = await openMicrophone(this.#deps.constraints, this.#over.signal);
+      this.#use(track);
+      await this.#media?.replaceTrack(track);
+    } catch (error) {
+      if (!this.over) this.#deps.onTrouble(asClientError(error, 'microphone_missing'));
+    }
+  }
+
+  #use(track: MediaStreamTrack): void {
+    this.#track = track;
+    track.enabled = !this.#muted;
+    // Unplugged: the event does not come for a track that this page stopped.
+    track.addEventListener('ended', () => void this.#replaceMicrophone());
+  }
+
+  #play(track: MediaStreamTrack): void {
+    if (this.over) return;
+    const { audio } = this.#deps;
+    audio.srcObject = new MediaStream([track]);
+    audio.play().catch((error: unknown) => {
+      // Replaced or ended while starting is no trouble; being forbidden to play without a click is.
+      if (!this.over && error instanceof DOMException && error.name === 'NotAllowedError') {
+        this.#deps.onTrouble(asClientError(error, 'playback_blocked'));
+      }
+    });
+  }
+}

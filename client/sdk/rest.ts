@@ -1,0 +1,80 @@
+import type { Disposition, ErrorCode, Grant, Recording, RecordingPage } from '#protocol';
+import { asClientError, VerbatimClientError } from './errors.ts';
+
+export interface RestOptions {
+  /** `https://host`, without a path. */
+  origin: string;
+  /** `fresh`: the token that was used before was refused. */
+  token(fresh: boolean): Promise<string>;
+}
+
+/** The part of the REST interface that a page needs: its user's recordings. */
+export class Rest {
+  readonly #options: RestOptions;
+
+  constructor(options: RestOptions) {
+    this.#options = options;
+  }
+
+  /** Newest first. `next` of the answer is the `cursor` of the next page. */
+  listRecordings(chatId: string, page: { limit?: number; cursor?: string } = {}): Promise<RecordingPage> {
+    const query = new URLSearchParams();
+    if (page.limit !== undefined) query.set('limit', String(page.limit));
+    if (page.cursor !== undefined) query.set('cursor', page.cursor);
+    const suffix = query.size > 0 ? `?${query}` : '';
+    return this.#fetch(`/v1/chats/${encodeURIComponent(chatId)}/recordings${suffix}`);
+  }
+
+  getRecording(recordingId: string): Promise<Recording> {
+    return this.#fetch(`/v1/recordings/${encodeURIComponent(recordingId)}`);
+  }
+
+  /**
+   * An address that plays in this browser only, and only for a while: for
+   * `<audio crossorigin="use-credentials" src="…">`, or as a link that saves the file (`attachment`).
+   */
+  async playbackUrl(recordingId: string, disposition: Disposition = 'inline'): Promise<string> {
+    const path = `/v1/recordings/${encodeURIComponent(recordingId)}/grants`;
+    const grant = await this.#fetch<Grant>(path, { disposition });
+    return new URL(grant.url, this.#options.origin).href;
+  }
+
+  async #fetch<T>(path: string, body?: object): Promise<T> {
+    for (const fresh of [false, true]) {
+      const response = await this.#send(path, body, await this.#options.token(fresh));
+      // The server's answer to this address has the shape that the contract names.
+      if (response.ok) return (await response.json()) as T;
+      const error = await problem(response);
+      if (fresh || error.code !== 'token_expired') throw error;
+    }
+    throw new VerbatimClientError('token_expired');
+  }
+
+  async #send(path: string, body: object | undefined, token: string): Promise<Response> {
+    const headers: Record<string, string> = { authorization: `Bearer ${token}` };
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    try {
+      return await fetch(new URL(path, this.#options.origin), {
+        method: body === undefined ? 'GET' : 'POST',
+        headers,
+        // The session cookie that comes with a grant is what makes its address work here.
+        credentials: 'include',
+        cache: 'no-store',
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      throw asClientError(error, 'connection_lost');
+    }
+  }
+}
+
+async function problem(response: Response): Promise<VerbatimClientError> {
+  try {
+    const { code, detail } = (await response.json()) as { code?: ErrorCode; detail?: string };
+    return new VerbatimClientError(code ?? 'internal', detail);
+  } catch (error) {
+    return new VerbatimClientError('internal', `the server answered with ${response.status}`, {
+      cause: error,
+    });
+  }
+}

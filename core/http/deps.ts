@@ -1,0 +1,58 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import type { Chat, DemoToken, Disclosure, Health, PutChatBody, PutUserBody, User } from '#protocol';
+import type { Authenticator, Origins } from '../auth/index.ts';
+import type { Library } from '../library/index.ts';
+
+/** The Fastify instance, with TypeBox schemas as the types of requests. */
+export type HttpApp = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression<RawServerDefault>,
+  RawReplyDefaultExpression<RawServerDefault>,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+/** A messenger's users, chats and disclosure texts; `directoryOf(db)` of core/db fits. */
+export interface Directory {
+  putUser(appId: string, id: string, body: PutUserBody): Promise<User>;
+  findUser(appId: string, id: string): Promise<User | undefined>;
+  putChat(appId: string, id: string, body: PutChatBody): Promise<Chat>;
+  findChat(appId: string, id: string): Promise<Chat | undefined>;
+  deleteChat(appId: string, id: string): Promise<boolean>;
+  putDisclosure(appId: string, locale: string, text: string): Promise<Disclosure>;
+  findDisclosure(appId: string, locale: string): Promise<Disclosure | undefined>;
+}
+
+export interface HttpSettings {
+  /** `limits.requestsPerMinute`: for each user, or each address where nobody is signed in. */
+  requestsPerMinute: number;
+  /** Addresses or networks of proxies whose `X-Forwarded-*` headers are believed; none by default. */
+  trustProxy: readonly string[];
+  /** PEM, when this server ends TLS itself. */
+  tls?: { cert: string; key: string };
+}
+
+/** Everything the HTTP server needs; `app.ts` gives it. */
+export interface HttpDeps {
+  log: FastifyBaseLogger;
+  version: string;
+  settings: HttpSettings;
+  auth: Authenticator;
+  origins: Pick<Origins, 'ofApp' | 'isKnown'>;
+  directory: Directory;
+  library: Library;
+  health: () => Promise<Health>;
+  /** Registers the WebSocket route; called before any other route is there. */
+  signaling?: (app: FastifyInstance) => Promise<void>;
+  /** The folder that `client/` is built into: `sdk/` and `demo/` are served from it. */
+  clientDir?: string;
+  /** Only when `demo.enabled` and the listener is on a loopback address: tokens without a password. */
+  demo?: { token: (as: 'alice' | 'bob') => Promise<DemoToken> };
+}

@@ -1,0 +1,184 @@
+import { createHash, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import type { CryptoKey } from 'jose';
+import { importPKCS8 } from 'jose';
+import { pino } from 'pino';
+import type { Test } from 'tap';
+import type { Health, RecordingState } from '#protocol';
+import {
+  createAuthenticator,
+  createPublicKey,
+  createSecretKey,
+  GrantSigner,
+  Origins,
+  Sessions,
+  signUserToken,
+} from '../auth/index.ts';
+import type { Database } from '../db/index.ts';
+import { directoryOf, insertApp, insertAppKey, setAppOrigins } from '../db/index.ts';
+import type { SealedSource } from '../library/index.ts';
+import { Library } from '../library/index.ts';
+import { buildHttp } from './build.ts';
+import type { HttpApp, HttpDeps } from './deps.ts';
+import type { RouteEntry } from './method-guard.ts';
+import { REDACTED_PATHS } from './request-log.ts';
+
+/** One app of a test, with a key of each kind. */
+export interface TestApp {
+  id: string;
+  kid: string;
+  secret: string;
+  /** The `Authorization` header of the app's server. */
+  server: string;
+  /** An EdDSA key of the same app. */
+  signing: { kid: string; algorithm: 'EdDSA'; material: CryptoKey };
+  user(userId: string, lifetimeMs?: number): Promise<string>;
+}
+
+export interface HttpFixture {
+  db: Database;
+  sealKey: Buffer;
+  http: HttpApp & { routes: readonly RouteEntry[] };
+  url: string;
+  library: Library;
+  /** Everything that was logged so far, as one text. */
+  logText(): string;
+  /** Moves the server's clock; it starts at the real time. */
+  clock: { nowMs: number };
+  health: Health;
+  addApp(id: string, origins?: string[]): Promise<TestApp>;
+  /** A call between two users of an app, with its recording. The bytes are known only for `available` ones. */
+  addRecording(row: {
+    appId: string;
+    chatId: string;
+    callerId: string;
+    calleeId: string;
+    state?: RecordingState;
+    reason?: string;
+    durationMs?: number;
+    startedAt?: Date;
+    bytes?: Buffer;
+  }): Promise<{ id: string; callId: string; sha256: string; bytes: Buffer }>;
+  /** How recordings are opened; a test may put its own in place. */
+  store: { open: (recordingId: string) => Promise<SealedSource> };
+}
+
+/** A listening server on the database of the test file, with a clock that the test moves. */
+export async function httpFixture(
+  t: Test,
+  db: Database,
+  overrides: Pick<HttpDeps, 'demo' | 'clientDir' | 'signaling'> & { requestsPerMinute?: number } = {},
+): Promise<HttpFixture> {
+  const lines: string[] = [];
+  const log = pino({ level: 'debug', redact: [...REDACTED_PATHS] }, { write: (line: string) => lines.push(line) });
+  const sealKey = randomBytes(32);
+  const clock = { nowMs: Date.now() };
+  const nowMs = () => clock.nowMs;
+  const contents = new Map<string, Buffer>();
+  const store = { open: async (recordingId: string) => memorySource(contents.get(recordingId)) };
+  const library = new Library({
+    db,
+    sessions: new Sessions(db, nowMs),
+    signer: new GrantSigner(randomBytes(32)),
+    openRecording: (recordingId) => store.open(recordingId),
+    nowMs,
+  });
+  const health: Health = { status: 'ok', version: '0.0.0', checks: { database: { ok: true } } };
+  const http = await buildHttp({
+    log,
+    version: '0.0.0',
+    settings: { requestsPerMinute: overrides.requestsPerMinute ?? 10_000, trustProxy: [] },
+    auth: createAuthenticator({ db, sealKey, nowMs }),
+    origins: new Origins(db, nowMs),
+    directory: directoryOf(db),
+    library,
+    health: async () => health,
+    ...overrides,
+  });
+  t.teardown(() => http.close());
+  await http.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = http.server.address() as AddressInfo;
+
+  return {
+    db,
+    sealKey,
+    http,
+    url: `http://127.0.0.1:${port}`,
+    library,
+    clock,
+    health,
+    store,
+    logText: () => lines.join(''),
+    async addApp(id, origins = []) {
+      await insertApp(db, { id, name: id, recordingEnabled: true });
+      await setAppOrigins(db, id, origins);
+      const { row, secret } = createSecretKey(id, sealKey);
+      await insertAppKey(db, row);
+      const pair = generateKeyPairSync('ed25519');
+      const signing = createPublicKey(id, pair.publicKey.export({ format: 'jwk' }) as { kty: string });
+      await insertAppKey(db, signing.row);
+      const pem = pair.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+      const key = { kid: row.kid, algorithm: 'HS256' as const, material: secret };
+      return {
+        id,
+        kid: row.kid,
+        secret,
+        server: `Bearer ${row.kid}.${secret}`,
+        signing: { kid: signing.row.kid, algorithm: 'EdDSA', material: await importPKCS8(pem, 'EdDSA') },
+        user: async (userId, lifetimeMs = 3_600_000) =>
+          `Bearer ${await signUserToken(key, { userId, name: userId }, { nowMs: clock.nowMs, lifetimeMs })}`,
+      };
+    },
+    async addRecording(row) {
+      const id = randomUUID();
+      const callId = randomUUID();
+      const state = row.state ?? 'available';
+      const bytes = row.bytes ?? randomBytes(200_000);
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      const startedAt = row.startedAt ?? new Date(clock.nowMs - 60_000);
+      const available = state === 'available';
+      contents.set(id, bytes);
+      await db.sql`
+        insert into calls
+          (id, app_id, chat_id, mode, caller_id, callee_id, state, end_reason, started_at, active_at, ended_at)
+        values
+          (${callId}, ${row.appId}, ${row.chatId}, 'secure', ${row.callerId}, ${row.calleeId}, 'ended', 'hangup',
+           ${startedAt}, ${startedAt}, ${startedAt})`;
+      const report = { legs: [{ side: 'caller', packets: 500, lost: 1, duplicates: 0, gaps: [] }] };
+      await db.sql`
+        insert into recordings
+          (id, call_id, app_id, chat_id, caller_id, callee_id, state, reason, started_at, ended_at, duration_ms,
+           size_bytes, sha256, format, report)
+        values
+          (${id}, ${callId}, ${row.appId}, ${row.chatId}, ${row.callerId}, ${row.calleeId}, ${state},
+           ${row.reason ?? null}, ${startedAt}, ${startedAt}, ${available ? (row.durationMs ?? 10_000) : null},
+           ${available ? bytes.length : null}, ${available ? sha256 : null},
+           ${available ? 'audio/webm; codecs=opus' : null}, ${available ? db.sql.json(report) : null})`;
+      return { id, callId, sha256, bytes };
+    },
+  };
+}
+
+/** The bytes in slices of 64 KiB, as a sealed file gives them. */
+export function memorySource(bytes: Buffer | undefined): SealedSource {
+  if (bytes === undefined) throw new Error('no such recording in this test');
+  return {
+    sizeBytes: bytes.length,
+    stream: (offset, end) =>
+      Readable.from(
+        (function* () {
+          for (let at = offset; at < end; at += 65_536) yield bytes.subarray(at, Math.min(end, at + 65_536));
+        })(),
+        { objectMode: false },
+      ),
+    close: async () => undefined,
+  };
+}
+
+/** The `Cookie` header that a browser would send after this answer. */
+export function cookieOf(headers: Record<string, unknown> | Headers): string {
+  const given = headers instanceof Headers ? headers.get('set-cookie') : headers['set-cookie'];
+  const first = Array.isArray(given) ? given[0] : given;
+  return String(first ?? '').split(';', 1)[0] ?? '';
+}

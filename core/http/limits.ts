@@ -1,0 +1,19 @@
+/** Named bounds of the HTTP server. */
+export const HTTP_LIMITS = {
+  bodyBytes: 64 * 1024,
+  /** `PUT /v1/chats/:id`: ten thousand members of 128 characters fit. */
+  chatBodyBytes: 1536 * 1024,
+  headerBytes: 16 * 1024,
+  /** A whole request must have arrived within this time (slow senders). */
+  requestMs: 30_000,
+  keepAliveMs: 72_000,
+  /** Longest path parameter: an id of 128 characters, percent-encoded. */
+  paramLength: 400,
+  windowMs: 60_000,
+  /** An app's server speaks for all its users, so it may do this many times what one user may. */
+  appFactor: 20,
+  /** Failed sign-ins from one address in a window, after which it is not even looked at. */
+  failedSignIns: 60,
+  /** Callers whose counts are kept; the one that was quiet longest is forgotten first. */
+  trackedCallers: 10_000,
+} as const;

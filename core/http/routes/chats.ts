@@ -1,0 +1,58 @@
+import { Type } from 'typebox';
+import { Chat, ExternalId, ProblemDetails, PutChatBody, VerbatimError } from '#protocol';
+import { appOf } from '../caller.ts';
+import type { HttpApp, HttpDeps } from '../deps.ts';
+import { HTTP_LIMITS } from '../limits.ts';
+
+const params = Type.Object({ id: ExternalId });
+const tags = ['chats'];
+
+/** The messenger's chats: who may call whom. Calls exist in direct chats only (F2). */
+export function chatRoutes(app: HttpApp, { directory }: HttpDeps): void {
+  const config = { auth: 'app' } as const;
+  app.put(
+    '/v1/chats/:id',
+    {
+      config,
+      bodyLimit: HTTP_LIMITS.chatBodyBytes,
+      schema: {
+        tags,
+        summary: 'Create or replace a chat and its members; a direct chat has exactly two',
+        params,
+        body: PutChatBody,
+        response: { 200: Chat, default: ProblemDetails },
+      },
+    },
+    async (request) => directory.putChat(appOf(request).appId, request.params.id, request.body),
+  );
+  app.get(
+    '/v1/chats/:id',
+    {
+      config,
+      schema: { tags, summary: 'One chat', params, response: { 200: Chat, default: ProblemDetails } },
+    },
+    async (request) => {
+      const chat = await directory.findChat(appOf(request).appId, request.params.id);
+      if (chat === undefined) throw new VerbatimError('not_found');
+      return chat;
+    },
+  );
+  app.delete(
+    '/v1/chats/:id',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Close a chat for calls; its recordings stay with their parties',
+        params,
+        response: { 204: Type.Null(), default: ProblemDetails },
+      },
+    },
+    async (request, reply) => {
+      if (!(await directory.deleteChat(appOf(request).appId, request.params.id))) {
+        throw new VerbatimError('not_found');
+      }
+      return reply.code(204).send(null);
+    },
+  );
+}

@@ -1,0 +1,71 @@
+import { Type } from 'typebox';
+import {
+  ExternalId,
+  Grant,
+  PostGrantBody,
+  ProblemDetails,
+  Recording,
+  RecordingPage,
+  RecordingsQuery,
+  Uuid,
+} from '#protocol';
+import { userOf, viewerOf } from '../caller.ts';
+import { isCrossSite } from '../cors.ts';
+import type { HttpApp, HttpDeps } from '../deps.ts';
+
+const params = Type.Object({ id: Uuid });
+const tags = ['recordings'];
+
+/** The recordings of a chat and the way to play one. Nothing here changes or deletes a recording (F21, F22). */
+export function recordingRoutes(app: HttpApp, { library }: HttpDeps): void {
+  app.get(
+    '/v1/chats/:id/recordings',
+    {
+      config: { auth: 'either' },
+      schema: {
+        tags,
+        summary: 'The recordings of a chat, newest first; a user sees those that they are a party of',
+        params: Type.Object({ id: ExternalId }),
+        querystring: RecordingsQuery,
+        response: { 200: RecordingPage, default: ProblemDetails },
+      },
+    },
+    async (request) => library.list(viewerOf(request), request.params.id, request.query),
+  );
+  app.get(
+    '/v1/recordings/:id',
+    {
+      config: { auth: 'either' },
+      schema: {
+        tags,
+        summary: 'One recording',
+        params,
+        response: { 200: Recording, default: ProblemDetails },
+      },
+    },
+    async (request) => library.get(viewerOf(request), request.params.id),
+  );
+  app.post(
+    '/v1/recordings/:id/grants',
+    {
+      config: { auth: 'user' },
+      schema: {
+        tags,
+        summary: 'An address to play or download a recording, bound to the session cookie that comes with it',
+        params,
+        body: PostGrantBody,
+        response: { 201: Grant, default: ProblemDetails },
+      },
+    },
+    async (request, reply) => {
+      const { grant, setCookie } = await library.grant({
+        ...userOf(request),
+        recordingId: request.params.id,
+        disposition: request.body.disposition ?? 'inline',
+        cookieHeader: request.headers.cookie,
+        crossSite: isCrossSite(request),
+      });
+      return reply.code(201).header('cache-control', 'no-store').header('set-cookie', setCookie).send(grant);
+    },
+  );
+}

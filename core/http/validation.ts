@@ -1,0 +1,70 @@
+import type { FastifySchemaCompiler } from 'fastify';
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
+import { VerbatimError } from '#protocol';
+
+/** More would only repeat the first ones in other words. */
+const MAX_SHOWN_ERRORS = 3;
+const MAX_SHOWN_KEYS = 5;
+
+interface SchemaError {
+  keyword: string;
+  schemaPath: string;
+  instancePath: string;
+  params: object;
+  message: string;
+}
+
+/**
+ * Compiles the TypeBox schemas of routes. Nothing is removed or corrected: an unknown key is an error. Only the
+ * query, which is text, is converted to the numbers that its schema asks for. An absent body counts as `{}`.
+ */
+export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const validator = Compile(schema);
+  return (given: unknown) => {
+    const value = takenValue(schema, httpPart, given);
+    if (validator.Check(value)) return { value };
+    return { error: new InvalidInput(httpPart ?? 'request', validator.Errors(value)) };
+  };
+};
+
+class InvalidInput extends Error {
+  readonly errors: readonly SchemaError[];
+  readonly part: string;
+
+  constructor(part: string, errors: readonly SchemaError[]) {
+    super('the request does not fit its schema');
+    this.part = part;
+    this.errors = errors;
+  }
+}
+
+/** The path of each wrong value and what was expected there. The value itself is not repeated: it may be secret. */
+export function validationErrorOf(error: unknown): VerbatimError {
+  if (!(error instanceof InvalidInput)) return new VerbatimError('bad_request', undefined, { cause: error });
+  const lines = new Set<string>();
+  for (const one of error.errors) {
+    // Its parent says the same with the name of the key; and the choices of a union follow as `const`.
+    if (one.schemaPath.endsWith('/additionalProperties') || one.keyword === 'anyOf') continue;
+    lines.add(`${error.part}${one.instancePath.slice(0, 200)}: ${messageOf(one)}`);
+    if (lines.size === MAX_SHOWN_ERRORS) break;
+  }
+  return new VerbatimError('bad_request', [...lines].join('; '));
+}
+
+function takenValue(schema: TSchema, part: string | undefined, given: unknown): unknown {
+  if (part === 'body') return given === undefined ? {} : given;
+  return part === 'querystring' ? Value.Convert(schema, given) : given;
+}
+
+function messageOf({ keyword, params, message }: SchemaError): string {
+  if (keyword === 'const' && 'allowedValue' in params)
+    return `must be ${JSON.stringify(params.allowedValue)}`;
+  if (keyword === 'additionalProperties' && 'additionalProperties' in params) {
+    const keys = params.additionalProperties;
+    const named = Array.isArray(keys) ? keys.slice(0, MAX_SHOWN_KEYS).join(', ').slice(0, 200) : '';
+    return `unknown key ${named}`;
+  }
+  return message;
+}

@@ -1,0 +1,8 @@
+// library: who may see which recording, playback grants, and the bytes of a sealed recording in ranges.
+// Not here: HTTP headers and status codes (core/http), sealing (#store), states of a recording (core/recording).
+// Imported by: core/http, core/app.ts.
+export type { LibraryDeps } from './library.ts';
+export { GRANT_LIMITS, Library } from './library.ts';
+export type { Playback, SealedSource } from './playback.ts';
+export type { RangeAnswer } from './range.ts';
+export { answerRange } from './range.ts';

@@ -1,0 +1,239 @@
+import { randomUUID } from 'node:crypto';
+import type { Disposition, Grant, Recording, RecordingPage } from '#protocol';
+import { VerbatimError } from '#protocol';
+import type { GrantQuery, GrantSigner, Sessions } from '../auth/index.ts';
+import type { Database, Viewer } from '../db/index.ts';
+import {
+  findRecording,
+  insertGrant,
+  isGrantAlive,
+  listRecordings,
+  mayListChat,
+  useGrant,
+} from '../db/index.ts';
+import type { SealedSource } from './playback.ts';
+import { Playback } from './playback.ts';
+
+export interface LibraryDeps {
+  db: Database;
+  sessions: Sessions;
+  signer: GrantSigner;
+  openRecording: (recordingId: string) => Promise<SealedSource>;
+  nowMs?: () => number;
+}
+
+export const GRANT_LIMITS = {
+  /** The first request must come within this time. */
+  firstUseMs: 120_000,
+  /** A grant lasts this many times the recording's duration, and this long on top. */
+  durations: 3,
+  extraMs: 15 * 60_000,
+  /** Requests of one grant that are served at the same time; players use two or three while seeking. */
+  maxStreamsPerGrant: 8,
+  /** Of all grants together: each holds a file and a buffer. */
+  maxStreams: 1_000,
+  /** How often a long stream asks whether its grant still stands. */
+  recheckMs: 2_000,
+  defaultPageSize: 50,
+} as const;
+
+/** Recordings for those who may have them: lists, single ones, playback. */
+export class Library {
+  readonly #deps: LibraryDeps;
+  readonly #nowMs: () => number;
+  readonly #playbacks = new Set<Playback>();
+  #closed = false;
+
+  constructor(deps: LibraryDeps) {
+    this.#deps = deps;
+    this.#nowMs = deps.nowMs ?? Date.now;
+  }
+
+  /**
+   * A page of a chat's recordings, newest first.
+   * @throws VerbatimError `not_found` for a chat that the viewer may not know of, `bad_request` for a foreign cursor
+   */
+  async list(
+    viewer: Viewer,
+    chatId: string,
+    page: { limit?: number; cursor?: string },
+  ): Promise<RecordingPage> {
+    const { db } = this.#deps;
+    if (!(await mayListChat(db, viewer, chatId))) throw new VerbatimError('not_found');
+    if (page.cursor !== undefined) {
+      const last = await findRecording(db, viewer, page.cursor);
+      if (last?.chatId !== chatId) {
+        throw new VerbatimError('bad_request', 'querystring/cursor: expected the `next` of an earlier page');
+      }
+    }
+    const limit = page.limit ?? GRANT_LIMITS.defaultPageSize;
+    // One more than asked for tells whether another page follows.
+    const rows = await listRecordings(db, viewer, chatId, { ...page, limit: limit + 1 });
+    const recordings = rows.slice(0, limit);
+    const next = rows.length > limit ? recordings.at(-1)?.id : undefined;
+    return { recordings, ...(next === undefined ? {} : { next }) };
+  }
+
+  /** @throws VerbatimError `not_found` for a recording that the viewer may not know of */
+  async get(viewer: Viewer, recordingId: string): Promise<Recording> {
+    const recording = await findRecording(this.#deps.db, viewer, recordingId);
+    if (recording === undefined) throw new VerbatimError('not_found');
+    return recording;
+  }
+
+  /**
+   * Grants playback to a party, bound to their session in this browser.
+   * @throws VerbatimError `not_found`, `recording_not_ready`, `recording_failed`
+   */
+  async grant(request: {
+    appId: string;
+    userId: string;
+    recordingId: string;
+    disposition: Disposition;
+    cookieHeader: string | undefined;
+    crossSite: boolean;
+  }): Promise<{ grant: Grant; setCookie: string }> {
+    const { appId, userId, recordingId, disposition } = request;
+    const recording = await this.get({ appId, userId }, recordingId);
+    mustBeAvailable(recording);
+    const nowMs = this.#nowMs();
+    const lengthMs = GRANT_LIMITS.durations * (recording.durationMs ?? 0) + GRANT_LIMITS.extraMs;
+    // Whole seconds, because the address carries the end in seconds.
+    const endsAtS = Math.ceil((nowMs + lengthMs) / 1000);
+    const { session, setCookie } = await this.#deps.sessions.open({ ...request, untilMs: endsAtS * 1000 });
+    const facts = { grantId: randomUUID(), endsAtS, sessionId: session.id, appId, userId, disposition };
+    const firstUseBefore = new Date(nowMs + GRANT_LIMITS.firstUseMs);
+    const endsAt = new Date(endsAtS * 1000);
+    await insertGrant(this.#deps.db, {
+      id: facts.grantId,
+      recordingId,
+      appId,
+      userId,
+      sessionId: session.id,
+      disposition,
+      createdAt: new Date(nowMs),
+      firstUseBefore,
+      endsAt,
+    });
+    const grant = {
+      grantId: facts.grantId,
+      url: this.#deps.signer.url(facts),
+      firstUseBefore: firstUseBefore.toISOString(),
+      endsAt: endsAt.toISOString(),
+    };
+    return { grant, setCookie };
+  }
+
+  /**
+   * Opens a recording under a grant. The caller closes what it gets.
+   * @throws VerbatimError `grant_invalid` in the same words for every reason: unknown, foreign session, changed,
+   * ended; `rate_limited` when the grant has too many streams open; `corrupt`, `shutting_down`
+   */
+  async play(grantId: string, query: GrantQuery, cookieHeader: string | undefined): Promise<Playback> {
+    if (this.#closed) throw new VerbatimError('shutting_down');
+    const nowMs = this.#nowMs();
+    const sessions = await this.#deps.sessions.of(cookieHeader);
+    // A request without a living session learns nothing and changes nothing, not even the first use.
+    const row = sessions.length === 0 ? undefined : await this.#use(grantId, query, sessions, nowMs);
+    if (row === undefined) throw new VerbatimError('grant_invalid');
+    if (row.sha256 === null || row.sizeBytes === null || row.format === null) {
+      throw new VerbatimError(
+        'corrupt',
+        `recording ${row.recordingId} is available without a size or a hash`,
+      );
+    }
+    this.#admit(grantId);
+    const playback = new Playback({
+      grantId,
+      sessionId: row.sessionId,
+      recordingId: row.recordingId,
+      disposition: row.disposition,
+      startedAt: row.startedAt,
+      format: row.format,
+      sizeBytes: row.sizeBytes,
+      sha256: row.sha256,
+      endsInMs: row.endsAt.getTime() - nowMs,
+      recheckMs: GRANT_LIMITS.recheckMs,
+      isAlive: () => isGrantAlive(this.#deps.db, grantId, new Date(this.#nowMs())),
+      onClose: () => this.#playbacks.delete(playback),
+    });
+    // Entered before the next await: what ends grants must find it from now on.
+    this.#playbacks.add(playback);
+    try {
+      await playback.attach(() => this.#deps.openRecording(row.recordingId));
+    } catch (error) {
+      await playback.close();
+      throw error;
+    }
+    return playback;
+  }
+
+  /** Signs a user off in this browser: their grants end with the session, streams in progress included. */
+  async signOut(appId: string, userId: string, cookieHeader: string | undefined): Promise<void> {
+    const ended = await this.#deps.sessions.end(cookieHeader, appId, userId);
+    this.#endWhere((playback) => ended.includes(playback.sessionId));
+  }
+
+  /** Ends every stream of a recording at once, for one that was removed or expired. */
+  endRecording(recordingId: string): void {
+    this.#endWhere((playback) => playback.recordingId === recordingId);
+  }
+
+  /** Streams that are served now. */
+  get streams(): number {
+    return this.#playbacks.size;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#playbacks].map((playback) => playback.end('the server is shutting down')));
+  }
+
+  /**
+   * The session is looked at first and the grant only by one of these sessions, so a copied address answers as an
+   * unknown one and does not use up the first use.
+   */
+  async #use(
+    grantId: string,
+    query: GrantQuery,
+    sessions: readonly { id: string; appId: string; userId: string }[],
+    nowMs: number,
+  ) {
+    const { signer, db } = this.#deps;
+    const endsAtS = /^\d{1,12}$/.test(query.e) ? Number(query.e) : 0;
+    for (const { id: sessionId, appId, userId } of sessions) {
+      for (const disposition of ['inline', 'attachment'] as const) {
+        const facts = { grantId, endsAtS, sessionId, appId, userId, disposition };
+        if (signer.verify(facts, query)) return useGrant(db, grantId, new Date(nowMs));
+      }
+    }
+    return undefined;
+  }
+
+  #admit(grantId: string): void {
+    if (this.#playbacks.size >= GRANT_LIMITS.maxStreams) {
+      throw new VerbatimError('unavailable', 'too many recordings are being played now');
+    }
+    let mine = 0;
+    for (const playback of this.#playbacks) if (playback.grantId === grantId) mine += 1;
+    if (mine >= GRANT_LIMITS.maxStreamsPerGrant) {
+      throw new VerbatimError(
+        'rate_limited',
+        `a grant serves ${GRANT_LIMITS.maxStreamsPerGrant} requests at a time`,
+      );
+    }
+  }
+
+  #endWhere(matches: (playback: Playback) => boolean): void {
+    for (const playback of [...this.#playbacks])
+      if (matches(playback)) void playback.end('the grant has ended');
+  }
+}
+
+function mustBeAvailable({ state, reason }: Recording): void {
+  if (state === 'available') return;
+  if (state === 'failed' || state === 'removed' || state === 'expired') {
+    throw new VerbatimError('recording_failed', reason ?? state);
+  }
+  throw new VerbatimError('recording_not_ready', `the recording is ${state}`);
+}

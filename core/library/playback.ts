@@ -1,0 +1,132 @@
+import type { Readable } from 'node:stream';
+import type { Disposition } from '#protocol';
+import { VerbatimError } from '#protocol';
+
+/** A sealed recording, opened for reading (`#store`, `openSealed`). */
+export interface SealedSource {
+  readonly sizeBytes: number;
+  /** The plaintext bytes from `offset` up to, not including, `end`. */
+  stream(offset: number, end: number): Readable;
+  close(): Promise<void>;
+}
+
+interface PlaybackFacts {
+  grantId: string;
+  sessionId: string;
+  recordingId: string;
+  disposition: Disposition;
+  startedAt: Date;
+  format: string;
+  sizeBytes: number;
+  /** Hex. */
+  sha256: string;
+}
+
+interface PlaybackControl {
+  endsInMs: number;
+  recheckMs: number;
+  isAlive: () => Promise<boolean>;
+  onClose: () => void;
+}
+
+/** setTimeout takes no longer time; a grant that outlives it is ended by the rechecks. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * One request under a grant, from admission to the last byte. It ends with the grant: a timer for the agreed end,
+ * a recheck every few seconds for sign-out or removal done elsewhere, and `end()` for those done here.
+ */
+export class Playback {
+  readonly grantId: string;
+  readonly sessionId: string;
+  readonly recordingId: string;
+  readonly disposition: Disposition;
+  readonly startedAt: Date;
+  readonly format: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly #control: PlaybackControl;
+  readonly #endTimer: NodeJS.Timeout;
+  readonly #recheckTimer: NodeJS.Timeout;
+  #source: SealedSource | undefined;
+  #stream: Readable | undefined;
+  #rechecking = false;
+  #closing: Promise<void> | undefined;
+
+  constructor({ endsInMs, recheckMs, isAlive, onClose, ...facts }: PlaybackFacts & PlaybackControl) {
+    this.grantId = facts.grantId;
+    this.sessionId = facts.sessionId;
+    this.recordingId = facts.recordingId;
+    this.disposition = facts.disposition;
+    this.startedAt = facts.startedAt;
+    this.format = facts.format;
+    this.sizeBytes = facts.sizeBytes;
+    this.sha256 = facts.sha256;
+    this.#control = { endsInMs, recheckMs, isAlive, onClose };
+    this.#endTimer = setTimeout(() => void this.end('the grant has ended'), Math.min(endsInMs, MAX_TIMER_MS));
+    this.#recheckTimer = setInterval(() => void this.#recheck(), recheckMs);
+    // Neither may keep a process alive that wants to end.
+    this.#endTimer.unref();
+    this.#recheckTimer.unref();
+  }
+
+  /** Opens the file. @throws VerbatimError `corrupt` when it has not the size that its row says */
+  async attach(open: () => Promise<SealedSource>): Promise<void> {
+    const source = await open();
+    this.#source = source;
+    if (this.#closing !== undefined) {
+      await source.close();
+      throw new VerbatimError('grant_invalid');
+    }
+    if (source.sizeBytes !== this.sizeBytes) {
+      throw new VerbatimError(
+        'corrupt',
+        `recording ${this.recordingId} has ${source.sizeBytes} bytes, its row says ${this.sizeBytes}`,
+      );
+    }
+  }
+
+  /** The bytes from `firstByte` to `lastByte`, both included. The playback closes when they are through or given up. */
+  stream(firstByte: number, lastByte: number): Readable {
+    if (this.#source === undefined || this.#stream !== undefined || this.#closing !== undefined) {
+      throw new VerbatimError('grant_invalid');
+    }
+    const stream = this.#source.stream(firstByte, lastByte + 1);
+    this.#stream = stream;
+    stream.once('close', () => void this.close());
+    return stream;
+  }
+
+  /** Breaks off: a stream in progress fails, so that the client does not take the part for the whole. */
+  async end(reason: string): Promise<void> {
+    const stream = this.#stream;
+    if (stream !== undefined && !stream.destroyed) stream.destroy(new VerbatimError('grant_invalid', reason));
+    await this.close();
+  }
+
+  /** Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#release();
+    return this.#closing;
+  }
+
+  async #release(): Promise<void> {
+    clearTimeout(this.#endTimer);
+    clearInterval(this.#recheckTimer);
+    this.#control.onClose();
+    this.#stream?.destroy();
+    await this.#source?.close();
+  }
+
+  async #recheck(): Promise<void> {
+    if (this.#rechecking) return;
+    this.#rechecking = true;
+    try {
+      if (!(await this.#control.isAlive())) await this.end('the grant has ended');
+    } catch {
+      // The database is away: what was granted goes on until its timer; the next recheck asks again.
+    } finally {
+      this.#rechecking = false;
+    }
+  }
+}

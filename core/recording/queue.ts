@@ -1,0 +1,173 @@
+import type { IQueueBackend } from 'bullmq';
+import { Queue, Worker } from 'bullmq';
+import type { Static, TSchema } from 'typebox';
+import { Check } from 'typebox/value';
+import type { CaptureJob, FinaliseJob, RecorderCommand } from '#protocol';
+import { QUEUES, RecorderEvent, VerbatimError } from '#protocol';
+import type { QueueBackend, QueueSettings } from './backend.ts';
+import { migrateQueue, queueBackend } from './backend.ts';
+
+/** What the queue needs from a logger; pino's fits. */
+export interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export type FinaliseState = { state: 'none' | 'queued' | 'active' } | { state: 'failed'; reason: string };
+
+type AnyQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend, object>;
+
+/** Recorders that this daemon has ever talked to and not forgotten. */
+const MAX_RECORDERS = 256;
+/** A finalise job is tried this often, each time after a longer pause. */
+export const FINALISE_ATTEMPTS = 5;
+const FINALISE_BACKOFF_MS = 1_000;
+
+/**
+ * The daemon's end of the queue (protocol `QUEUES`): adds capture and finalise jobs, sends commands to recorders and
+ * hears their events in the order in which they were reported. Same behaviour on PostgreSQL and on Redis.
+ */
+export class RecorderQueue {
+  readonly #volatile: QueueBackend;
+  readonly #log: Log;
+  readonly #captures: AnyQueue;
+  readonly #finalises: AnyQueue;
+  readonly #commands = new Map<string, AnyQueue>();
+  #events: Worker<unknown, void, string, IQueueBackend, object, object> | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(settings: QueueSettings, log: Log) {
+    this.#log = log;
+    this.#volatile = queueBackend(settings, false);
+    this.#captures = this.#queue(QUEUES.capture, this.#volatile);
+    this.#finalises = this.#queue(QUEUES.finalise, queueBackend(settings, true));
+  }
+
+  /** Connects, and on PostgreSQL brings the queue's tables up to date. */
+  static async open(settings: QueueSettings, log: Log): Promise<RecorderQueue> {
+    await migrateQueue(settings);
+    const queue = new RecorderQueue(settings, log);
+    try {
+      await Promise.all([queue.#captures.waitUntilReady(), queue.#finalises.waitUntilReady()]);
+    } catch (error) {
+      await queue.close();
+      throw error;
+    }
+    return queue;
+  }
+
+  /** Offers a capture to all recorders. The same recording and epoch is offered once only. */
+  async addCapture(job: CaptureJob): Promise<void> {
+    await this.#captures.add('capture', job, {
+      jobId: `${job.recordingId}-${job.epoch}`,
+      removeOnComplete: true,
+      removeOnFail: true,
+    });
+  }
+
+  /** Takes back a capture that no recorder took; one that is taken is not touched. */
+  async withdrawCapture(job: CaptureJob): Promise<void> {
+    const waiting = await this.#captures.getJob(`${job.recordingId}-${job.epoch}`);
+    if (waiting === undefined) return;
+    // A job that a recorder holds is locked and cannot be removed; its expiry makes the recorder give up.
+    await waiting.remove().catch((error: unknown) => this.#log.info({ err: error }, 'capture job already taken'));
+  }
+
+  /** Queues the finalising of a recording; while such a job exists a second one is not made. */
+  async addFinalise(job: FinaliseJob): Promise<void> {
+    await this.#finalises.add('finalise', job, {
+      jobId: job.recordingId,
+      attempts: FINALISE_ATTEMPTS,
+      backoff: { type: 'exponential', delay: FINALISE_BACKOFF_MS },
+      removeOnComplete: true,
+      // A failed job stays until the daemon has written the failure down and calls clearFinalise.
+      removeOnFail: false,
+    });
+  }
+
+  async finaliseState(recordingId: string): Promise<FinaliseState> {
+    const job = await this.#finalises.getJob(recordingId);
+    if (job === undefined) return { state: 'none' };
+    const state = await job.getState();
+    if (state === 'failed') return { state: 'failed', reason: job.failedReason };
+    if (state === 'active') return { state: 'active' };
+    return { state: state === 'completed' || state === 'unknown' ? 'none' : 'queued' };
+  }
+
+  async clearFinalise(recordingId: string): Promise<void> {
+    const job = await this.#finalises.getJob(recordingId);
+    await job?.remove();
+  }
+
+  /** Sends a command to one recorder. Commands to the same recorder arrive in order. */
+  async send(recorderId: string, command: RecorderCommand): Promise<void> {
+    let queue = this.#commands.get(recorderId);
+    if (queue === undefined) {
+      if (this.#commands.size >= MAX_RECORDERS)
+        throw new VerbatimError('unavailable', `more than ${MAX_RECORDERS} recorders are known`);
+      queue = this.#queue(QUEUES.commands(recorderId), this.#volatile);
+      this.#commands.set(recorderId, queue);
+    }
+    await queue.add(command.type, command, { removeOnComplete: true, removeOnFail: true });
+  }
+
+  /** Removes the command queue of a recorder that is gone. */
+  async forget(recorderId: string): Promise<void> {
+    const queue = this.#commands.get(recorderId) ?? this.#queue(QUEUES.commands(recorderId), this.#volatile);
+    this.#commands.delete(recorderId);
+    try {
+      await queue.obliterate({ force: true });
+    } finally {
+      await queue.close();
+    }
+  }
+
+  /**
+   * Hears every event from now on, one at a time and in order. The handler must return at once: what takes longer it
+   * does on its own time, or every other call waits.
+   */
+  async listen(handler: (event: RecorderEvent) => void): Promise<void> {
+    if (this.#events !== undefined) throw new VerbatimError('internal', 'the events are already listened to');
+    this.#events = new Worker<unknown, void, string, IQueueBackend, object, object>(
+      QUEUES.events,
+      async (job) => {
+        const event = parse(RecorderEvent, job.data);
+        if (event === undefined) this.#log.warn({ name: job.name }, 'a recorder event of unknown shape was dropped');
+        else handler(event);
+      },
+      {
+        ...this.#volatile.options,
+        concurrency: 1,
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: 0 },
+        // An event that was being handled when the daemon died is delivered again soon after its restart.
+        lockDuration: 10_000,
+        stalledInterval: 5_000,
+      },
+      this.#volatile.factory,
+    );
+    this.#events.on('error', (error) => this.#log.warn({ err: error }, 'queue of recorder events'));
+    await this.#events.waitUntilReady();
+  }
+
+  /** Stops hearing and sending. Jobs that are queued stay queued. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#events?.close();
+      await Promise.all([this.#captures, this.#finalises, ...this.#commands.values()].map((queue) => queue.close()));
+      this.#commands.clear();
+    })();
+    return this.#closing;
+  }
+
+  #queue(name: string, backend: QueueBackend): AnyQueue {
+    const queue: AnyQueue = new Queue(name, backend.options, backend.factory);
+    queue.on('error', (error: Error) => this.#log.warn({ err: error, queue: name }, 'queue'));
+    return queue;
+  }
+}
+
+function parse<T extends TSchema>(schema: T, value: unknown): Static<T> | undefined {
+  return Check(schema, value) ? value : undefined;
+}

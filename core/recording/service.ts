@@ -1,0 +1,475 @@
+import { EventEmitter } from 'node:events';
+import { statfs } from 'node:fs/promises';
+import type { CaptureJob, FinaliseResult, RecorderEvent } from '#protocol';
+import { RECORDER_TIMES, VerbatimError } from '#protocol';
+import type { DataPaths } from '#store';
+import { dataPaths } from '#store';
+import type { Database } from '../db/index.ts';
+import type { NewRecording, RecordingChange, RecordingRow } from '../db/recordings.ts';
+import { changeRecording, insertRecording, openRecordings, setRecorder } from '../db/recordings.ts';
+import type { QueueSettings } from './backend.ts';
+import type { RecorderAddress } from './capture.ts';
+import { Capture } from './capture.ts';
+import { WorkerChild } from './children.ts';
+import type { Log } from './queue.ts';
+import { RecorderQueue } from './queue.ts';
+import type { FilesReport } from './recovery.ts';
+import { Recovery } from './recovery.ts';
+
+export interface RecordingServiceOptions {
+  db: Database;
+  queue: QueueSettings;
+  dataDir: string;
+  log: Log;
+  /** Calls are refused with `no_space` when less than this is free for journals. */
+  minFreeBytes?: number;
+  /** Worker processes to run as children, and the environment with their settings. None in a test of the service. */
+  children?: { recorder: boolean; finaliser: boolean; env: NodeJS.ProcessEnv };
+}
+
+/** A recorder as the daemon sees it. */
+export interface RecorderInfo {
+  recorderId: string;
+  captures: number;
+  /** Since the last heartbeat. */
+  silentMs: number;
+  kernelDrops: number;
+  commitMs: number;
+}
+
+interface KnownRecorder {
+  seenMs: number;
+  heartbeat: Extract<RecorderEvent, { type: 'heartbeat' }> | undefined;
+}
+
+/** One open() that waits for a recorder. */
+interface Opening {
+  listening(address: RecorderAddress): void;
+  failed(error: VerbatimError): void;
+}
+
+const MAX_RECORDERS = 256;
+const MONITOR_MS = 250;
+/** A recorder that was told to stop has END durable within this, or its journal is ended from the files. */
+const STOP_TIMEOUT_MS = 5_000;
+const SWEEP_MS = 10_000;
+const SWEEP_ROWS = 500;
+/** A recorder that is asked to stop, or that loses its daemon, is gone within this. */
+const RELEASE_TIMEOUT_MS = 8_000;
+const MAX_RECOVERED = 100_000;
+const OPEN_STATES = ['armed', 'capturing', 'processing'] as const;
+/** How often a finalise job that vanished from the queue is made again before the recording is given up. */
+const MAX_REQUEUES = 3;
+
+/**
+ * Every recording's life: `open` when a call is accepted, the `Capture` while it runs, then finalising, until the row
+ * says `available` or `failed`. Emits `changed` with the row after each change of state. `recover` takes up what an
+ * earlier daemon left; a sweep takes up what the queue lost. Nothing stays in between for ever.
+ */
+export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> {
+  readonly #db: Database;
+  readonly #log: Log;
+  readonly #paths: DataPaths;
+  readonly #queue: RecorderQueue;
+  readonly #recovery: Recovery;
+  readonly #minFreeBytes: number;
+  readonly #openings = new Map<string, Opening>();
+  readonly #captures = new Map<string, Capture>();
+  readonly #recorders = new Map<string, KnownRecorder>();
+  readonly #children: WorkerChild[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
+  /** Work on one recording happens in order; another recording does not wait for it. */
+  readonly #chains = new Map<string, Promise<unknown>>();
+  readonly #requeues = new Map<string, number>();
+  #absent = new Set<string>();
+  #monitoredMs = performance.now();
+  #sweeping: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: RecordingServiceOptions, queue: RecorderQueue) {
+    super();
+    this.#db = options.db;
+    this.#log = options.log;
+    this.#paths = dataPaths(options.dataDir);
+    this.#minFreeBytes = options.minFreeBytes ?? 0;
+    this.#queue = queue;
+    this.#recovery = new Recovery(this.#paths, options.log);
+  }
+
+  /** Connects to the queue, begins to hear recorders, and starts the worker processes. */
+  static async open(options: RecordingServiceOptions): Promise<RecordingService> {
+    const queue = await RecorderQueue.open(options.queue, options.log);
+    const service = new RecordingService(options, queue);
+    try {
+      await service.#recovery.prepare();
+      await queue.listen((event) => service.#heard(event));
+    } catch (error) {
+      await queue.close();
+      throw error;
+    }
+    service.#begin(options);
+    return service;
+  }
+
+  /** Recorders that were heard of lately. */
+  get recorders(): RecorderInfo[] {
+    const now = performance.now();
+    return [...this.#recorders].map(([recorderId, { seenMs, heartbeat }]) => ({
+      recorderId,
+      captures: heartbeat?.captures ?? 0,
+      silentMs: Math.round(now - seenMs),
+      kernelDrops: heartbeat?.kernelDrops ?? 0,
+      commitMs: heartbeat?.commitMs ?? 0,
+    }));
+  }
+
+  /**
+   * Finds a recorder for a call: enters the recording, queues the capture job and waits until a recorder listens.
+   * @throws VerbatimError `recorder_unavailable` when none does within 3 s (a recorder that comes later does not
+   * start), `no_space`, `shutting_down`.
+   */
+  async open(recording: NewRecording): Promise<Capture> {
+    this.#assertOpen();
+    await this.#assertSpace();
+    const { recordingId, callId } = recording;
+    const job: CaptureJob = {
+      recordingId,
+      callId,
+      epoch: 1,
+      expiresAtMs: Date.now() + RECORDER_TIMES.openMs,
+    };
+    await insertRecording(this.#db, recording);
+    try {
+      const recorder = await this.#findRecorder(job);
+      const capture = new Capture(
+        { recordingId, callId, epoch: job.epoch, recorder },
+        {
+          send: (recorderId, command) => this.#queue.send(recorderId, command),
+          settle: (ended, reason) => this.#settle(ended, reason),
+        },
+      );
+      this.#captures.set(recordingId, capture);
+      void this.#inOrder(recordingId, () => setRecorder(this.#db, recordingId, job.epoch, recorder.recorderId));
+      return capture;
+    } catch (error) {
+      const failure =
+        error instanceof VerbatimError
+          ? error
+          : new VerbatimError('recorder_unavailable', 'no recorder could be asked', { cause: error });
+      await this.#change(recordingId, { to: 'failed', reason: failure.code, detail: failure.message });
+      throw failure;
+    }
+  }
+
+  /**
+   * Takes up what an earlier daemon left behind: replays commit logs into journals and queues finalising for every
+   * recording that is not at its end. Call once at the start, before calls are let in. A recorder of before that
+   * still runs is told to stop and waited for, within limits; what it leaves open after that the sweep takes up.
+   */
+  async recover(): Promise<FilesReport & { recordings: number }> {
+    this.#assertOpen();
+    const report = await this.#recovery.atStart(this.#db);
+    const rows = await openRecordings(this.#db, OPEN_STATES, MAX_RECOVERED);
+    await Promise.all(rows.map((row) => this.#takeUp(row)));
+    return { ...report, recordings: rows.length };
+  }
+
+  /** Stops every capture, waits until each is queued for finalising, and stops the worker processes. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #begin({ children, log }: RecordingServiceOptions): void {
+    this.#timers.push(
+      setInterval(() => this.#monitor(), MONITOR_MS),
+      setInterval(() => void this.#sweep(), SWEEP_MS),
+    );
+    const start = (role: 'capture' | 'finalise', env: NodeJS.ProcessEnv) =>
+      this.#children.push(
+        new WorkerChild({
+          role,
+          env,
+          log,
+          onMessage: ({ recorderId }) => this.#seen(recorderId),
+          onExit: (recorderId) => {
+            if (recorderId !== undefined) this.#recorderGone(recorderId, 'the recorder process ended');
+          },
+        }),
+      );
+    if (children?.recorder) start('capture', children.env);
+    if (children?.finaliser) start('finalise', children.env);
+  }
+
+  async #findRecorder(job: CaptureJob): Promise<RecorderAddress> {
+    const { recordingId } = job;
+    let timer: NodeJS.Timeout | undefined;
+    const listening = new Promise<RecorderAddress>((resolve, reject) => {
+      this.#openings.set(recordingId, { listening: resolve, failed: reject });
+      timer = setTimeout(() => {
+        const seconds = RECORDER_TIMES.openMs / 1000;
+        reject(new VerbatimError('recorder_unavailable', `no recorder was ready within ${seconds} s`));
+      }, RECORDER_TIMES.openMs);
+    });
+    // The queue may refuse the job first.
+    listening.catch(() => undefined);
+    try {
+      await this.#queue.addCapture(job);
+      return await listening;
+    } catch (error) {
+      this.#queue.withdrawCapture(job).catch((again: unknown) => {
+        this.#log.warn({ recordingId, err: again }, 'a capture job could not be taken back; it expires by itself');
+      });
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      this.#openings.delete(recordingId);
+    }
+  }
+
+  /** Every event of every recorder, in order. Returns at once. */
+  #heard(event: RecorderEvent): void {
+    switch (event.type) {
+      case 'heartbeat': {
+        // One that lay in the queue while no daemon ran says nothing about now.
+        if (Date.now() - event.atMs > RECORDER_TIMES.lostAfterMs) return;
+        const known = this.#seen(event.recorderId);
+        if (known !== undefined) known.heartbeat = event;
+        return;
+      }
+      case 'leaving':
+        this.#recorderGone(event.recorderId, 'the recorder left');
+        return;
+      case 'finalised':
+        void this.#inOrder(event.recordingId, () => this.#finalised(event.recordingId, event.result));
+        return;
+      case 'listening':
+        this.#listening(event);
+        return;
+      default: {
+        const opening = this.#openings.get(event.recordingId);
+        if (event.type === 'failed' && opening !== undefined) opening.failed(openingFailure(event.reason));
+        const capture = this.#captures.get(event.recordingId);
+        if (capture === undefined || capture.epoch !== event.epoch) return;
+        if (capture.recorder.recorderId !== event.recorderId) return;
+        const wasArmed = capture.isArmed;
+        capture.heard(event);
+        if (capture.isArmed && !wasArmed) {
+          const change: RecordingChange = {
+            to: 'capturing',
+            recorderId: event.recorderId,
+            startedAt: new Date(),
+          };
+          void this.#inOrder(event.recordingId, () => this.#change(event.recordingId, change));
+        }
+      }
+    }
+  }
+
+  #listening(event: Extract<RecorderEvent, { type: 'listening' }>): void {
+    const { recordingId, epoch, recorderId, ip, port } = event;
+    this.#seen(recorderId);
+    const opening = this.#openings.get(recordingId);
+    if (opening !== undefined) {
+      this.#openings.delete(recordingId);
+      opening.listening({ recorderId, ip, port });
+    } else if (this.#captures.get(recordingId)?.recorder.recorderId !== recorderId) {
+      // Nobody waits for it any more: it must not sit there with an open journal.
+      this.#queue
+        .send(recorderId, { type: 'stop', recordingId, epoch, reason: 'expired' })
+        .catch((error: unknown) => this.#log.warn({ recordingId, err: error }, 'a late recorder was not stopped'));
+    }
+  }
+
+  #seen(recorderId: string): KnownRecorder | undefined {
+    const known = this.#recorders.get(recorderId);
+    if (known !== undefined) {
+      known.seenMs = performance.now();
+      return known;
+    }
+    if (this.#recorders.size >= MAX_RECORDERS) {
+      this.#log.warn({ recorderId }, `more than ${MAX_RECORDERS} recorders report; this one is not watched`);
+      return undefined;
+    }
+    const fresh: KnownRecorder = { seenMs: performance.now(), heartbeat: undefined };
+    this.#recorders.set(recorderId, fresh);
+    return fresh;
+  }
+
+  #monitor(): void {
+    const now = performance.now();
+    // When this process itself stood still, nobody's silence means anything: the time does not count.
+    const stalledMs = now - this.#monitoredMs - MONITOR_MS;
+    this.#monitoredMs = now;
+    for (const [recorderId, known] of this.#recorders) {
+      if (stalledMs > MONITOR_MS) known.seenMs += stalledMs;
+      if (now - known.seenMs <= RECORDER_TIMES.lostAfterMs) continue;
+      this.#recorderGone(recorderId, 'the recorder does not answer');
+      // A recorder that hangs must not wake up later and write on.
+      for (const child of this.#children) if (child.recorderId === recorderId) child.kill();
+    }
+  }
+
+  #recorderGone(recorderId: string, reason: string): void {
+    if (!this.#recorders.delete(recorderId)) return;
+    const captures = [...this.#captures.values()].filter((capture) => capture.recorder.recorderId === recorderId);
+    if (captures.length > 0 && this.#closing === undefined)
+      this.#log.error({ recorderId, reason, captures: captures.length }, 'a recorder is lost');
+    for (const capture of captures) capture.lose(reason);
+    this.#queue.forget(recorderId).catch((error: unknown) => {
+      this.#log.info({ recorderId, err: error }, 'the commands of a recorder that is gone stay in the queue');
+    });
+  }
+
+  /** The end of one capture: END or the files, then the row, then the finalise job. Never rejects. */
+  async #settle(capture: Capture, reason: string): Promise<void> {
+    const { recordingId } = capture;
+    const word = await capture.lastWord(STOP_TIMEOUT_MS);
+    this.#captures.delete(recordingId);
+    await this.#inOrder(recordingId, async () => {
+      if (word?.type !== 'ended' && !(await this.#released(recordingId, capture.recorder.recorderId))) return;
+      if (!capture.isArmed) {
+        // Neither side heard the other, so there is no conversation to keep.
+        const detail = `the call ended before both sides were recorded: ${reason}`;
+        await this.#change(recordingId, { to: 'failed', reason: 'not_armed', detail });
+        return;
+      }
+      await this.#change(recordingId, { to: 'processing', endedAt: new Date(), reason });
+      await this.#finalise(recordingId, capture.callId);
+    });
+  }
+
+  async #finalise(recordingId: string, callId: string): Promise<void> {
+    const epochs = await this.#recovery.epochsOf(recordingId);
+    if (epochs.length === 0) {
+      const detail = 'no journal of this recording is on this disk';
+      await this.#change(recordingId, { to: 'failed', reason: 'journal_missing', detail });
+      return;
+    }
+    await this.#queue.addFinalise({ recordingId, callId, epochs });
+  }
+
+  async #finalised(recordingId: string, result: FinaliseResult): Promise<void> {
+    this.#requeues.delete(recordingId);
+    await this.#change(
+      recordingId,
+      result.ok ? { to: 'available', result } : { to: 'failed', reason: result.reason, detail: result.detail },
+    );
+    await this.#queue.clearFinalise(recordingId).catch(() => undefined);
+  }
+
+  /** One recording whose daemon or finalise job is gone: brings it to where only finalising is missing, or to Failed. */
+  async #takeUp(row: RecordingRow): Promise<void> {
+    const { recordingId, callId, epoch, recorderId } = row;
+    await this.#inOrder(recordingId, async () => {
+      if (row.state !== 'processing') {
+        if (recorderId !== null) {
+          await this.#queue.send(recorderId, { type: 'stop', recordingId, epoch, reason: 'daemon_lost' });
+          if (!(await this.#released(recordingId, recorderId))) return;
+        }
+        const audio = await this.#recovery.audioOf(recordingId);
+        if (audio === undefined) {
+          const detail = 'the server stopped before both sides were recorded';
+          await this.#change(recordingId, { to: 'failed', reason: 'not_armed', detail });
+          return;
+        }
+        await this.#change(recordingId, { to: 'processing', endedAt: audio.endedAt, reason: 'daemon_lost' });
+      }
+      await this.#finalise(recordingId, callId);
+    });
+  }
+
+  /** False, and said so, when a recorder still has the journal: the sweep comes back to it. */
+  async #released(recordingId: string, recorderId: string): Promise<boolean> {
+    const released = await this.#recovery.released(recordingId, recorderId, RELEASE_TIMEOUT_MS);
+    if (!released) this.#log.warn({ recordingId, recorderId }, 'a recorder does not let go of its journal');
+    return released;
+  }
+
+  /** Recordings in `processing` whose job the queue lost or gave up; also those whose settling failed half-way. */
+  #sweep(): Promise<void> {
+    this.#sweeping ??= this.#sweepOnce()
+      .catch((error: unknown) => this.#log.warn({ err: error }, 'looking after open recordings failed'))
+      .finally(() => {
+        this.#sweeping = undefined;
+      });
+    return this.#sweeping;
+  }
+
+  async #sweepOnce(): Promise<void> {
+    const absent = new Set<string>();
+    for (const row of await openRecordings(this.#db, OPEN_STATES, SWEEP_ROWS)) {
+      const { recordingId } = row;
+      if (this.#closing !== undefined) return;
+      if (this.#captures.has(recordingId) || this.#openings.has(recordingId)) continue;
+      // Work that is under way on it, or an event that is on its way, gets until the next look.
+      if (this.#chains.has(recordingId) || Date.now() - row.updatedAt.getTime() < SWEEP_MS) continue;
+      const job = await this.#queue.finaliseState(recordingId);
+      if (job.state === 'failed') {
+        await this.#inOrder(recordingId, () =>
+          this.#finalised(recordingId, { ok: false, reason: 'finalise_failed', detail: job.reason }),
+        );
+      } else if (job.state === 'none') {
+        absent.add(recordingId);
+        if (this.#absent.has(recordingId)) await this.#requeue(row);
+      }
+    }
+    this.#absent = absent;
+  }
+
+  async #requeue(row: RecordingRow): Promise<void> {
+    const { recordingId } = row;
+    const count = (this.#requeues.get(recordingId) ?? 0) + 1;
+    this.#requeues.set(recordingId, count);
+    this.#log.warn({ recordingId, count }, 'a recording had no finalise job');
+    if (count <= MAX_REQUEUES) return this.#takeUp(row);
+    const detail = `the finalise job was lost ${MAX_REQUEUES} times`;
+    await this.#inOrder(recordingId, () =>
+      this.#finalised(recordingId, { ok: false, reason: 'finalise_failed', detail }),
+    );
+  }
+
+  async #change(recordingId: string, change: RecordingChange): Promise<void> {
+    const row = await changeRecording(this.#db, recordingId, change);
+    if (row === null) return;
+    this.#log.info({ recordingId, state: row.state, reason: row.reason }, 'recording changed');
+    this.emit('changed', row);
+  }
+
+  /** Runs after everything asked before for the same recording. A failure is logged: the sweep takes it up. */
+  async #inOrder(recordingId: string, work: () => Promise<unknown>): Promise<void> {
+    const chain = (this.#chains.get(recordingId) ?? Promise.resolve()).then(work).catch((error: unknown) => {
+      this.#log.error({ recordingId, err: error }, 'a step of a recording failed and is taken up again later');
+    });
+    this.#chains.set(recordingId, chain);
+    await chain;
+    if (this.#chains.get(recordingId) === chain) this.#chains.delete(recordingId);
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new VerbatimError('shutting_down');
+  }
+
+  async #assertSpace(): Promise<void> {
+    if (this.#minFreeBytes === 0) return;
+    const { bavail, bsize } = await statfs(this.#paths.journals);
+    if (bavail * bsize < this.#minFreeBytes) throw new VerbatimError('no_space');
+  }
+
+  async #close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const opening of this.#openings.values()) opening.failed(new VerbatimError('shutting_down'));
+    await Promise.all([...this.#captures.values()].map((capture) => capture.stop('shutdown')));
+    await this.#sweeping;
+    await Promise.all(this.#chains.values());
+    await Promise.all(this.#children.map((child) => child.close()));
+    // What the workers said last is heard before the queue goes.
+    await this.#queue.close();
+    await Promise.all(this.#chains.values());
+  }
+}
+
+function openingFailure(reason: string): VerbatimError {
+  if (reason === 'no_space') return new VerbatimError('no_space');
+  return new VerbatimError('recorder_unavailable', `the recorder could not start: ${reason}`);
+}

@@ -1,0 +1,44 @@
+// store: durable files: the capture journal and its group commit, sealed recordings, key files, data paths.
+// Not here: what the packets mean, queues, the database, HTTP.
+// Imported by: recording, library, removal, recorder-worker, app.ts, scripts.
+export { createAgeHeader, openAgeHeader } from './age.ts';
+export type { Clock } from './clock.ts';
+export { monotonicUs, systemClock } from './clock.ts';
+export type { CommitLogOptions, CommitLogStats } from './commit-log.ts';
+export { CommitLog } from './commit-log.ts';
+export type { WriteOptions } from './durable.ts';
+export {
+  fsyncDir,
+  isErrno,
+  mkdirDurable,
+  renameDurable,
+  unlinkDurable,
+  writeFileDurable,
+} from './durable.ts';
+export type { DataFile, StoreFiles } from './files.ts';
+export type {
+  BlockType,
+  JournalEnd,
+  JournalHeader,
+  JournalMark,
+  JournalRecord,
+  MarkKind,
+} from './journal-format.ts';
+export { FLAG_RTCP } from './journal-format.ts';
+export type {
+  JournalBlock,
+  JournalReader,
+  JournalResult,
+  JournalStatus,
+  ReadJournalOptions,
+} from './journal-reader.ts';
+export { readJournal, recordsOf, verifyJournal } from './journal-reader.ts';
+export type { Acknowledged, JournalWriterOptions } from './journal-writer.ts';
+export { JournalWriter } from './journal-writer.ts';
+export { generateServerIdentity, readIdentity, readRecipients } from './keys.ts';
+export type { LogRecovery, ReplayedJournal } from './log-recovery.ts';
+export { listJournals, recoverLog, recoverLogs } from './log-recovery.ts';
+export type { DataPaths } from './paths.ts';
+export { dataPaths, journalName, parseJournalName } from './paths.ts';
+export type { OpenSealedOptions, SealedFile, SealFileOptions, SealResult } from './sealed.ts';
+export { openSealed, sealFile } from './sealed.ts';

@@ -1,0 +1,209 @@
+import { SAMPLE_RATE } from './opus/packet.ts';
+import type { Leg, Run } from './timeline-leg.ts';
+import { at } from './timeline-leg.ts';
+
+/**
+ * When each packet was said, on one clock for both legs.
+ *
+ * An RTP timestamp counts samples of the sender's sound card, which runs a little fast or slow and starts anywhere.
+ * Sender reports say what a clock that both legs share showed at a timestamp; where they do not exist, or
+ * contradict each other or the arrival times, the arrival times themselves take their place, for both legs alike
+ * so that neither has another yardstick. Either kind of observation is only ever late, by queues on the way, never
+ * early. So the offset (observed time minus timestamp) is the least one of each window, the drift is the median
+ * slope between windows, and what then remains is smoothed by a running median, which a congested window cannot move.
+ *
+ * All times are in samples at 48 kHz.
+ */
+const WINDOW = 20 * SAMPLE_RATE;
+/** Sound cards stay within 200 ppm; more than this is an error of observation. */
+const MAX_SLOPE = 1e-3;
+/** Fewer windows than this say nothing about drift that a straight line between them does not say. */
+const MIN_WINDOWS_FOR_SLOPE = 4;
+const MEDIAN_REACH = 2;
+/** Reports of two legs are of one clock when the clocks differ by less, the least transit time included. */
+const SAME_CLOCK = 0.1 * SAMPLE_RATE;
+/** How much earlier or later than its arrivals a run may be placed by its reports. */
+const MAX_BEFORE_REPORT = 0.05 * SAMPLE_RATE;
+const MAX_AFTER_REPORT = 0.5 * SAMPLE_RATE;
+
+/** The packets of one leg in the order in which they are played, and when each was said. */
+export interface PlacedLeg {
+  packets: Int32Array;
+  time: Float64Array;
+}
+
+/** Offsets to add to timestamps: a line through anchors at ascending timestamps, with `slope` outside of them. */
+interface Offset {
+  anchor: number[];
+  value: number[];
+  slope: number;
+}
+
+/** Places the packets of both finished legs on the common clock. */
+export function placeLegs(legs: readonly [Leg, Leg]): [PlacedLeg, PlacedLeg] {
+  const trusted = trustedReports(legs);
+  return [placeLeg(legs[0], trusted), placeLeg(legs[1], trusted)];
+}
+
+/** Epoch -> what to add to the reports' clock to get the common clock, for the epochs whose reports are sound. */
+function trustedReports(legs: readonly [Leg, Leg]): Map<number, number> {
+  const trusted = new Map<number, number>();
+  for (const epoch of new Set(legs.flatMap((leg) => leg.runs.map((run) => run.epoch)))) {
+    const runs = legs.map((leg) => leg.runs.filter((run) => run.epoch === epoch && run.packets.length > 0));
+    const offsets = runs.map((of) => leastTransit(of));
+    const [first, second] = offsets;
+    if (first === undefined || second === undefined || Math.abs(first - second) > SAME_CLOCK) continue;
+    const shift = Math.min(first, second);
+    const sound = runs.every((of, leg) => of.every((run) => agrees(legs[leg] as Leg, run, shift)));
+    if (sound) trusted.set(epoch, shift);
+  }
+  return trusted;
+}
+
+function leastTransit(runs: readonly Run[]): number | undefined {
+  let least = Number.POSITIVE_INFINITY;
+  for (const run of runs) {
+    for (const report of run.reports) least = Math.min(least, report.arrival - ntpSamples(report.ntpUs));
+  }
+  return Number.isFinite(least) ? least : undefined;
+}
+
+function ntpSamples(ntpUs: number): number {
+  return ntpUs * (SAMPLE_RATE / 1_000_000);
+}
+
+/** Whether the reports of a run place it about where its packets arrived, from its first window to its last. */
+function agrees(leg: Leg, run: Run, shift: number): boolean {
+  if (run.reports.length === 0) return true;
+  const reported = smooth(reportMinima(run, shift));
+  const arrived = smooth(arrivalMinima(leg, run));
+  return arrived.anchor.every((anchor, i) => {
+    const lead = at(arrived.value, i) - valueAt(reported, anchor);
+    return lead >= -MAX_BEFORE_REPORT && lead <= MAX_AFTER_REPORT;
+  });
+}
+
+function placeLeg(leg: Leg, trusted: ReadonlyMap<number, number>): PlacedLeg {
+  const parts: { packets: Int32Array; time: Float64Array; epoch: number }[] = [];
+  for (const run of leg.runs) {
+    if (run.packets.length === 0) continue;
+    const shift = trusted.get(run.epoch);
+    const minima =
+      shift === undefined || run.reports.length === 0 ? arrivalMinima(leg, run) : reportMinima(run, shift);
+    const offset = smooth(minima);
+    parts.push({ packets: run.packets, time: times(leg, run.packets, offset), epoch: run.epoch });
+  }
+  // Runs follow each other: two SSRCs of one leg are one microphone before and after, never two at once.
+  parts.sort((a, b) => a.epoch - b.epoch || at(a.time, 0) - at(b.time, 0));
+  const total = parts.reduce((sum, part) => sum + part.packets.length, 0);
+  const placed = { packets: new Int32Array(total), time: new Float64Array(total) };
+  let to = 0;
+  for (const part of parts) {
+    placed.packets.set(part.packets, to);
+    placed.time.set(part.time, to);
+    to += part.packets.length;
+  }
+  return placed;
+}
+
+function arrivalMinima(leg: Leg, run: Run): Offset {
+  const minima = new WindowMinima();
+  for (const index of run.packets) {
+    const timestamp = at(leg.timestamp, index);
+    minima.add(timestamp, at(leg.arrival, index) - timestamp);
+  }
+  return minima.result;
+}
+
+function reportMinima(run: Run, shift: number): Offset {
+  const minima = new WindowMinima();
+  const reports = [...run.reports].sort((a, b) => a.timestamp - b.timestamp);
+  for (const { timestamp, ntpUs } of reports) minima.add(timestamp, ntpSamples(ntpUs) + shift - timestamp);
+  return minima.result;
+}
+
+/** The least offset of each window of ascending timestamps, at the timestamp where it was seen. */
+class WindowMinima {
+  readonly result: Offset = { anchor: [], value: [], slope: 0 };
+  #windowEnd = Number.NEGATIVE_INFINITY;
+
+  add(timestamp: number, offset: number): void {
+    const { anchor, value } = this.result;
+    if (timestamp >= this.#windowEnd) {
+      this.#windowEnd = timestamp + WINDOW;
+      anchor.push(timestamp);
+      value.push(offset);
+    } else if (offset < at(value, value.length - 1)) {
+      anchor[anchor.length - 1] = timestamp;
+      value[value.length - 1] = offset;
+    }
+  }
+}
+
+/** The line through the minima: their median slope, and the running median of what remains. */
+function smooth(minima: Offset): Offset {
+  const { anchor, value } = minima;
+  const count = anchor.length;
+  if (count < MIN_WINDOWS_FOR_SLOPE) return minima;
+  const slope = medianSlope(anchor, value);
+  const rest = value.map((offset, i) => offset - slope * at(anchor, i));
+  return {
+    anchor,
+    slope,
+    value: rest.map((_, i) => {
+      // The same reach on both sides, so that the ends are not pulled inwards.
+      const reach = Math.min(MEDIAN_REACH, i, count - 1 - i);
+      const around = reach === 0 ? endOf(rest, i) : rest.slice(i - reach, i + reach + 1);
+      return median(around) + slope * at(anchor, i);
+    }),
+  };
+}
+
+/** The three outermost values at an end: a single bad last window must not bend the line. */
+function endOf(rest: readonly number[], index: number): number[] {
+  return index === 0 ? rest.slice(0, 3) : rest.slice(-3);
+}
+
+function medianSlope(anchor: readonly number[], value: readonly number[]): number {
+  const half = Math.floor(anchor.length / 2);
+  const slopes: number[] = [];
+  for (let i = 0; i + half < anchor.length; i += 1) {
+    slopes.push((at(value, i + half) - at(value, i)) / (at(anchor, i + half) - at(anchor, i)));
+  }
+  return Math.max(-MAX_SLOPE, Math.min(MAX_SLOPE, median(slopes)));
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? at(sorted, middle) : (at(sorted, middle - 1) + at(sorted, middle)) / 2;
+}
+
+function times(leg: Leg, packets: Int32Array, offset: Offset): Float64Array {
+  const time = new Float64Array(packets.length);
+  let segment = 0;
+  for (let i = 0; i < packets.length; i += 1) {
+    const timestamp = at(leg.timestamp, at(packets, i));
+    while (segment + 2 < offset.anchor.length && timestamp > at(offset.anchor, segment + 1)) segment += 1;
+    time[i] = timestamp + between(offset, segment, timestamp);
+  }
+  return time;
+}
+
+function valueAt(offset: Offset, timestamp: number): number {
+  let segment = 0;
+  while (segment + 2 < offset.anchor.length && timestamp > at(offset.anchor, segment + 1)) segment += 1;
+  return between(offset, segment, timestamp);
+}
+
+/** Straight between two anchors, and on along the drift in front of the first and behind the last. */
+function between({ anchor, value, slope }: Offset, segment: number, timestamp: number): number {
+  const from = at(anchor, segment);
+  if (segment + 1 >= anchor.length || timestamp <= from) {
+    return at(value, segment) + slope * (timestamp - from);
+  }
+  const to = at(anchor, segment + 1);
+  if (timestamp >= to) return at(value, segment + 1) + slope * (timestamp - to);
+  const share = (timestamp - from) / (to - from);
+  return at(value, segment) * (1 - share) + at(value, segment + 1) * share;
+}

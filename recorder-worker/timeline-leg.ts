@@ -1,0 +1,274 @@
+import type { OpusPacket } from './opus/packet.ts';
+import { createOpusPacket, parseOpus, SAMPLE_RATE } from './opus/packet.ts';
+import { audioLevel } from './rtp/extension.ts';
+import type { RtpHeader } from './rtp/packet.ts';
+import { createRtpHeader, isRtcp, parseRtp } from './rtp/packet.ts';
+import type { SenderReport } from './rtp/rtcp.ts';
+import { senderReports } from './rtp/rtcp.ts';
+import { sequenceDelta, timestampDelta } from './rtp/wrap.ts';
+
+/**
+ * Everything that was captured of one leg, put in order: packets in columns (an hour has 180,000 of them, and an
+ * object each would cost more than all the rest), grouped in *runs*.
+ *
+ * A run is a stretch of one SSRC in which sequence numbers and timestamps go on from packet to packet. A new SSRC,
+ * a new epoch, or a jump that the arrival times contradict begins a new run, which is then placed by its own
+ * arrival times: a stream that restarts its clock can neither vanish nor open a gap of hours.
+ */
+
+/** How far RTP time and arrival time may come apart between neighbours before the stream counts as restarted. */
+const MAX_DISAGREEMENT = 2 * SAMPLE_RATE;
+/** A run of losses up to this long is followed by sequence number alone, for example after the reader stalled. */
+const MAX_STALL_PACKETS = 100;
+const SHORTEST_PACKET = 120;
+const LONGEST_PACKET = 5_760;
+/** A late packet may lie this far in front of the first one of its run: the first to arrive need not be the first. */
+const MAX_EARLY = 5 * SAMPLE_RATE;
+/** Earlier runs of the same SSRC that a late packet or a repetition is looked for in. */
+const MAX_LOOK_BACK = 4;
+
+export interface Report extends SenderReport {
+  /** When it arrived, on the common clock. */
+  arrival: number;
+  /** Its RTP timestamp, unwrapped within the run. */
+  timestamp: number;
+}
+
+export interface Run {
+  readonly ssrc: number;
+  readonly epoch: number;
+  readonly reports: Report[];
+  /** Indices of its packets, ordered and without repetitions once `finish` has been called. */
+  packets: Int32Array;
+  /** Sequence numbers between the run's first and last that never came. */
+  lost: number;
+}
+
+interface OpenRun extends Run {
+  order: number[];
+  sorted: boolean;
+  first: { timestamp: number };
+  /** The packet with the highest sequence number so far. */
+  last: { sequence: number; timestamp: number; arrival: number };
+}
+
+const INITIAL_CAPACITY = 4096;
+
+export class Leg {
+  /** Times are in samples at 48 kHz; arrival on the common clock, timestamps without wraps. */
+  arrival = new Float64Array(INITIAL_CAPACITY);
+  timestamp = new Float64Array(INITIAL_CAPACITY);
+  sequence = new Float64Array(INITIAL_CAPACITY);
+  /** Where the Opus packet lies in the bytes that the records were read from. */
+  start = new Int32Array(INITIAL_CAPACITY);
+  length = new Uint16Array(INITIAL_CAPACITY);
+  /** Samples of the Opus packet, its TOC byte, its RFC 6464 level (127 is silence, -1 unknown). */
+  samples = new Uint16Array(INITIAL_CAPACITY);
+  toc = new Uint8Array(INITIAL_CAPACITY);
+  level = new Int8Array(INITIAL_CAPACITY);
+  count = 0;
+  /** Packets that came again, packets whose payload is no Opus packet, and records that are not even RTP. */
+  duplicates = 0;
+  unusable = 0;
+  malformed = 0;
+  readonly runs: Run[] = [];
+
+  readonly #open = new Map<number, OpenRun[]>();
+  readonly #header: RtpHeader = createRtpHeader();
+  readonly #opus: OpusPacket = createOpusPacket();
+  /** Reports that came before their run's first packet. */
+  #early: { epoch: number; arrival: number; report: SenderReport }[] = [];
+  #lastRun: OpenRun | undefined;
+
+  /** Takes the record in `bytes[start..end)`, RTP or RTCP, which arrived at `arrival` (samples, common clock). */
+  add(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    arrival: number,
+    epoch: number,
+    audioLevelId: number,
+  ): void {
+    if (isRtcp(bytes, start, end)) {
+      for (const report of senderReports(bytes, start, end)) this.#addReport(report, arrival, epoch);
+      return;
+    }
+    const header = this.#header;
+    if (!parseRtp(bytes, header, start, end)) {
+      this.malformed += 1;
+      return;
+    }
+    const run = this.#runOf(header.ssrc, header.sequence, header.timestamp, arrival, epoch);
+    const index = this.#append();
+    const { last } = run;
+    const sequence = last.sequence + forwardDelta(last.sequence, header, last.timestamp);
+    const timestamp = last.timestamp + timestampDelta(last.timestamp, header.timestamp);
+    if (sequence > last.sequence) {
+      last.sequence = sequence;
+      last.timestamp = timestamp;
+      last.arrival = arrival;
+    } else if (run.order.length > 0) {
+      run.sorted = false;
+    }
+    if (timestamp < run.first.timestamp) run.first.timestamp = timestamp;
+    run.order.push(index);
+    const usable =
+      header.payloadLength > 0 &&
+      parseOpus(bytes, this.#opus, header.payloadStart, header.payloadStart + header.payloadLength);
+    if (!usable && header.payloadLength > 0) this.unusable += 1;
+    this.arrival[index] = arrival;
+    this.timestamp[index] = timestamp;
+    this.sequence[index] = sequence;
+    this.start[index] = header.payloadStart;
+    this.length[index] = usable ? header.payloadLength : 0;
+    this.samples[index] = usable ? this.#opus.samples : 0;
+    this.toc[index] = usable ? this.#opus.toc : 0;
+    this.level[index] = audioLevelId > 0 ? audioLevel(bytes, header, audioLevelId) : -1;
+  }
+
+  /** Orders every run, drops repetitions and what is not Opus, and counts what is missing. Called once. */
+  finish(): void {
+    for (const run of this.#allRuns()) {
+      const { order } = run;
+      if (!run.sorted) {
+        // By sequence number, and by arrival among equals, so that the first to arrive is the one that is kept.
+        order.sort((a, b) => at(this.sequence, a) - at(this.sequence, b) || a - b);
+      }
+      const kept = new Int32Array(order.length);
+      let count = 0;
+      let unique = 0;
+      let previous = Number.NEGATIVE_INFINITY;
+      for (const index of order) {
+        const sequence = at(this.sequence, index);
+        if (sequence === previous) {
+          this.duplicates += 1;
+          continue;
+        }
+        previous = sequence;
+        unique += 1;
+        if (at(this.length, index) > 0) kept[count++] = index;
+      }
+      const first = at(this.sequence, order[0] ?? 0);
+      run.lost = unique === 0 ? 0 : previous - first + 1 - unique;
+      run.packets = kept.subarray(0, count);
+    }
+  }
+
+  #allRuns(): OpenRun[] {
+    return [...this.#open.values()].flat();
+  }
+
+  /** The run that this packet goes on with, or a new one. */
+  #runOf(ssrc: number, sequence: number, timestamp: number, arrival: number, epoch: number): OpenRun {
+    const latest = this.#lastRun;
+    if (latest?.ssrc === ssrc && latest.epoch === epoch && continues(latest, sequence, timestamp, arrival)) {
+      return latest;
+    }
+    let runs = this.#open.get(ssrc);
+    if (runs === undefined) {
+      runs = [];
+      this.#open.set(ssrc, runs);
+    }
+    for (let back = 1; back <= Math.min(MAX_LOOK_BACK, runs.length); back += 1) {
+      const run = runs[runs.length - back] as OpenRun;
+      if (run.epoch !== epoch || !continues(run, sequence, timestamp, arrival, back > 1)) continue;
+      if (back === 1) this.#lastRun = run;
+      return run;
+    }
+    const run: OpenRun = {
+      ssrc,
+      epoch,
+      reports: [],
+      packets: new Int32Array(0),
+      lost: 0,
+      order: [],
+      sorted: true,
+      first: { timestamp },
+      // One below, so that the first packet counts as an advance like every other.
+      last: { sequence: sequence - 1, timestamp, arrival },
+    };
+    runs.push(run);
+    this.runs.push(run);
+    this.#lastRun = run;
+    const early = this.#early.filter((entry) => entry.report.ssrc === ssrc && entry.epoch === epoch);
+    this.#early = this.#early.filter((entry) => !early.includes(entry));
+    for (const entry of early) attach(run, entry.report, entry.arrival);
+    return run;
+  }
+
+  #addReport(report: SenderReport, arrival: number, epoch: number): void {
+    const run = this.#open.get(report.ssrc)?.at(-1);
+    if (run !== undefined && run.epoch === epoch) attach(run, report, arrival);
+    else if (this.#early.length < MAX_EARLY_REPORTS) this.#early.push({ epoch, arrival, report });
+  }
+
+  #append(): number {
+    const index = this.count;
+    this.count += 1;
+    if (index === this.arrival.length) this.#grow(index * 2);
+    return index;
+  }
+
+  #grow(capacity: number): void {
+    this.arrival = copyInto(new Float64Array(capacity), this.arrival);
+    this.timestamp = copyInto(new Float64Array(capacity), this.timestamp);
+    this.sequence = copyInto(new Float64Array(capacity), this.sequence);
+    this.start = copyInto(new Int32Array(capacity), this.start);
+    this.length = copyInto(new Uint16Array(capacity), this.length);
+    this.samples = copyInto(new Uint16Array(capacity), this.samples);
+    this.toc = copyInto(new Uint8Array(capacity), this.toc);
+    this.level = copyInto(new Int8Array(capacity), this.level);
+  }
+}
+
+/** Reports kept while their stream is not heard yet; mediators send one a second at most. */
+const MAX_EARLY_REPORTS = 64;
+
+/** How far `header` lies from the highest packet, taking a jump forward of more than half the circle for one. */
+function forwardDelta(last: number, header: RtpHeader, lastTimestamp: number): number {
+  const delta = sequenceDelta(last, header.sequence);
+  // Half an hour of loss turns the sequence number past its half: the timestamp, which turns once a day, decides.
+  return delta < 0 && timestampDelta(lastTimestamp, header.timestamp) > 0 ? delta + 0x1_0000 : delta;
+}
+
+/**
+ * Whether a packet belongs to `run`. It does when it is a repetition; when it comes late and lies where its number
+ * says; and when it goes on: in step with the arrival times, or packet by packet.
+ */
+function continues(run: OpenRun, sequence: number, timestamp: number, arrival: number, late = false): boolean {
+  const { last } = run;
+  let delta = sequenceDelta(last.sequence, sequence);
+  const passed = timestampDelta(last.timestamp, timestamp);
+  if (run.order.length === 0) return delta === 1;
+  if (delta === 0) return passed === 0;
+  if (delta < 0 && passed <= 0) {
+    return passed <= delta * SHORTEST_PACKET && last.timestamp + passed >= run.first.timestamp - MAX_EARLY;
+  }
+  if (late) return false;
+  if (delta < 0) delta += 0x1_0000;
+  if (passed < delta * SHORTEST_PACKET) return false;
+  if (Math.abs(passed - (arrival - last.arrival)) <= MAX_DISAGREEMENT) return true;
+  return delta <= MAX_STALL_PACKETS && passed <= delta * LONGEST_PACKET;
+}
+
+function attach(run: Run & Partial<OpenRun>, report: SenderReport, arrival: number): void {
+  const base = run.last?.timestamp ?? 0;
+  run.reports.push({
+    ...report,
+    arrival,
+    timestamp: base + timestampDelta(base, report.rtpTimestamp),
+  });
+}
+
+function copyInto<T extends Float64Array | Int32Array | Uint16Array | Uint8Array | Int8Array>(
+  target: T,
+  source: T,
+): T {
+  target.set(source);
+  return target;
+}
+
+/** An element of a column that is known to be there: indices come from this file's own counters. */
+export function at(column: ArrayLike<number>, index: number): number {
+  return column[index] as number;
+}

@@ -1,0 +1,120 @@
+import { SAMPLE_RATE } from './opus/packet.ts';
+import type { PlacedLeg } from './timeline-clock.ts';
+import { placeLegs } from './timeline-clock.ts';
+import { Leg } from './timeline-leg.ts';
+import type { Slots } from './timeline-slots.ts';
+import { fillSlots } from './timeline-slots.ts';
+
+/**
+ * From journal records to a finished timeline:
+ *   `Timeline.epoch` and `add` collect -> `timeline-leg` orders and drops repetitions -> `timeline-clock` says when
+ *   each packet was said -> `timeline-slots` puts the legs side by side.
+ * Whatever the packets contain, `build` ends, throws nothing, and has every Opus packet exactly once.
+ */
+export interface BuiltTimeline {
+  legs: readonly [Leg, Leg];
+  placed: readonly [PlacedLeg, PlacedLeg];
+  slots: Slots;
+  /** What the legs' columns point into. */
+  bytes: Uint8Array;
+}
+
+/** A hole between epochs longer than this is a clock that was set, since a call without a recorder ends in seconds. */
+const MAX_HOLE_US = 600_000_000;
+const SAMPLES_PER_US = SAMPLE_RATE / 1_000_000;
+/** The id under which our media server sends RFC 6464 levels, when the journal does not say another. */
+export const DEFAULT_AUDIO_LEVEL_ID = 6;
+
+export class TimelineBuilder {
+  readonly #legs: readonly [Leg, Leg] = [new Leg(), new Leg()];
+  readonly #audioLevelIds: [number, number] = [DEFAULT_AUDIO_LEVEL_ID, DEFAULT_AUDIO_LEVEL_ID];
+  #bytes: Buffer;
+  #used = 0;
+  #epoch = 0;
+  /** Adds up to microseconds of the common clock from those of the epoch's recorder. */
+  #shiftUs = 0;
+  #lastUs = 0;
+
+  /** `capacity`: bytes that the records will take at most, or about; it grows. */
+  constructor(capacity: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(capacity, 4096));
+  }
+
+  /**
+   * Begins a journal. Recorders' monotonic clocks have nothing in common, so epochs meet on the wall clock, as it was
+   * at the first block of each; an epoch never begins before the one in front of it ended.
+   */
+  epoch(epoch: number, monotonicUs: number, wallMs: number): void {
+    const start = wallMs * 1000;
+    const hole = this.#epoch === 0 ? 0 : start - this.#lastUs;
+    const begin = this.#epoch === 0 || (hole >= 0 && hole <= MAX_HOLE_US) ? start : this.#lastUs;
+    this.#epoch = epoch;
+    this.#shiftUs = begin - monotonicUs;
+    this.#lastUs = begin;
+  }
+
+  /** The RFC 8285 id of the audio level of a leg, where the journal names it. */
+  audioLevelId(leg: 0 | 1, id: number): void {
+    this.#audioLevelIds[leg] = id;
+  }
+
+  /** One packet of the journal, RTP or RTCP. The bytes are copied. */
+  add(leg: 0 | 1, packet: Uint8Array, monotonicUs: number): void {
+    this.addBlock(packet, [{ leg, start: 0, end: packet.length, monotonicUs }]);
+  }
+
+  /** The packets of one block, by their place in its plaintext. The bytes are copied. */
+  addBlock(
+    plaintext: Uint8Array,
+    records: Iterable<{ leg: 0 | 1; start: number; end: number; monotonicUs: number }>,
+  ): void {
+    const base = this.#copy(plaintext);
+    for (const { leg, start, end, monotonicUs } of records) this.#add(leg, base + start, base + end, monotonicUs);
+  }
+
+  /**
+   * The records of a DATA block as the journal has them: `u8 leg | u8 flags | u16be length | u32be us since block |
+   * packet`. A record that reaches past the end stops the walk; the reader has refused such blocks already.
+   */
+  addDataBlock(plaintext: Uint8Array, blockMonotonicUs: number): void {
+    let at = this.#copy(plaintext);
+    const end = this.#used;
+    const bytes = this.#bytes;
+    while (at + 8 <= end) {
+      const next = at + 8 + bytes.readUInt16BE(at + 2);
+      if (next > end) return;
+      const leg = bytes[at] as number;
+      if (leg === 0 || leg === 1) this.#add(leg, at + 8, next, blockMonotonicUs + bytes.readUInt32BE(at + 4));
+      at = next;
+    }
+  }
+
+  /** Orders, aligns and slots what was added. Called once. */
+  build(): BuiltTimeline {
+    const [caller, callee] = this.#legs;
+    caller.finish();
+    callee.finish();
+    const placed = placeLegs(this.#legs);
+    const bytes = this.#bytes.subarray(0, this.#used);
+    return { legs: this.#legs, placed, slots: fillSlots(this.#legs, placed, bytes), bytes };
+  }
+
+  #add(leg: 0 | 1, start: number, end: number, monotonicUs: number): void {
+    const us = this.#shiftUs + monotonicUs;
+    if (us > this.#lastUs) this.#lastUs = us;
+    this.#legs[leg].add(this.#bytes, start, end, us * SAMPLES_PER_US, this.#epoch, this.#audioLevelIds[leg]);
+  }
+
+  #copy(block: Uint8Array): number {
+    const at = this.#used;
+    const used = at + block.length;
+    if (used > this.#bytes.length) {
+      const bytes = Buffer.allocUnsafeSlow(used * 2);
+      this.#bytes.copy(bytes, 0, 0, at);
+      this.#bytes = bytes;
+    }
+    this.#bytes.set(block, at);
+    this.#used = used;
+    return at;
+  }
+}

@@ -1,0 +1,128 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { runChecks } from './check/run-checks.ts';
+import { projectFiles } from './check/source-files.ts';
+import { buildClient } from './lib/client-build.ts';
+import { run } from './lib/run.ts';
+import type { FileResult } from './lib/tap-results.ts';
+import { TapResults } from './lib/tap-results.ts';
+import { ensureTools, TEST_TOOLS } from './lib/tools.ts';
+import { ensureMediaWorker } from './media-worker/ensure.ts';
+
+/** Journeys start servers and browsers: one at a time, so that their timings mean something. */
+const JOURNEYS = 'core/test/';
+const UNIT_TIMEOUT_S = 120;
+const JOURNEY_TIMEOUT_S = 240;
+/** Told apart from 1, the exit code of a crash, so that the entry knows whether the last line was printed. */
+const EXIT_COUNTED_FAILURES = 3;
+
+const root = resolve(import.meta.dirname, '..');
+const total = { passed: 0, failed: [] as string[], skipped: [] as string[] };
+const say = (sentence: string): void => console.log(`-- ${sentence}`);
+
+await main();
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { unit: { type: 'boolean' }, journeys: { type: 'boolean' } },
+  });
+  try {
+    const chosen = await chooseFiles(positionals);
+    const everything = positionals.length === 0;
+    const env = await setUp();
+    if (everything && !values.journeys) await check();
+    if (!values.journeys)
+      await runTests(chosen.unit, env, Math.min(2, availableParallelism()), UNIT_TIMEOUT_S);
+    if (!values.unit) await runTests(chosen.journeys, env, 1, JOURNEY_TIMEOUT_S);
+  } catch (error) {
+    console.log(error instanceof Error ? error.message : String(error));
+    total.failed.push('the run itself');
+  }
+  if (total.passed === 0 && total.failed.length === 0) total.failed.push('no test ran');
+
+  if (total.skipped.length > 0)
+    console.log(`\nNot run here:\n${total.skipped.map((one) => `  ${one}`).join('\n')}`);
+  if (total.failed.length > 0) console.log(`\nFailed:\n${total.failed.map((one) => `  ${one}`).join('\n')}`);
+  console.log(`\n${total.passed} passed, ${total.failed.length} failed`);
+  process.exitCode = total.failed.length === 0 ? 0 : EXIT_COUNTED_FAILURES;
+}
+
+/** The test files, all of them or the named ones. @throws Error when a named file is not there. */
+async function chooseFiles(named: readonly string[]): Promise<{ unit: string[]; journeys: string[] }> {
+  const all = (await projectFiles(root)).filter((path) => path.endsWith('.test.ts'));
+  const wanted = named.map((path) => relative(root, resolve(path)));
+  const absent = wanted.filter((path) => !all.includes(path));
+  if (absent.length > 0) throw new Error(`There is no test file ${absent.join(', ')}.`);
+  const files = wanted.length > 0 ? wanted : all;
+  return {
+    unit: files.filter((path) => !path.startsWith(JOURNEYS)),
+    journeys: files.filter((path) => path.startsWith(JOURNEYS)),
+  };
+}
+
+/** Everything the tests need on a machine where nothing of ours ever ran. Answers their environment. */
+async function setUp(): Promise<NodeJS.ProcessEnv> {
+  await ensureTools(TEST_TOOLS, say);
+  const mediaWorker = await ensureMediaWorker({ log: say });
+  // The runner keeps its choice of plugins (.taprc) in a folder that is not in the repository.
+  if (!existsSync(join(root, '.tap/plugins'))) await must('tap', ['build']);
+  await buildClient(root, say);
+  // Settings of a server on this machine must not reach the tests' servers.
+  const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('VERBATIM_'));
+  return { ...Object.fromEntries(clean), MEDIASOUP_WORKER_BIN: mediaWorker };
+}
+
+async function must(program: string, args: readonly string[]): Promise<void> {
+  const { code, output } = await run(program, args, { cwd: root });
+  if (code !== 0) throw new Error(`\`${program} ${args.join(' ')}\` failed:\n${output}`);
+}
+
+async function check(): Promise<void> {
+  say('Checks (npm run check)');
+  const { passed, failed } = await runChecks(root);
+  total.passed += passed.length;
+  total.failed.push(...failed.map((name) => `check: ${name}`));
+}
+
+async function runTests(
+  files: readonly string[],
+  env: NodeJS.ProcessEnv,
+  jobs: number,
+  timeoutS: number,
+): Promise<void> {
+  if (files.length === 0) return;
+  say(`${files.length} test files, ${jobs} at a time`);
+  const unseen = new Set(files);
+  const results = new TapResults((result) => {
+    unseen.delete(result.file);
+    report(result);
+  });
+  const args = ['run', '--reporter=tap', `--jobs=${jobs}`, `--timeout=${timeoutS}`, ...files];
+  const tap = spawn('tap', args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<void>((done, fail) => {
+    tap.on('error', fail);
+    tap.on('close', () => done());
+  });
+  for await (const line of createInterface({ input: tap.stdout })) results.line(line);
+  results.end();
+  await ended;
+  // A runner that stops early says nothing about the files that it left out.
+  total.failed.push(...[...unseen].map((file) => `${file} (did not run)`));
+}
+
+function report({ file, passed, failed, skipped, text }: FileResult): void {
+  total.passed += passed;
+  total.failed.push(...failed);
+  total.skipped.push(...skipped);
+  const took = /# time=([\d.]+)ms\s*$/m.exec(text.slice(text.lastIndexOf(`- ${file}`)))?.[1];
+  const seconds = took === undefined ? '' : `, ${(Number(took) / 1000).toFixed(1)} s`;
+  console.log(
+    `${failed.length === 0 ? 'ok    ' : 'FAILED'} ${file} (${passed} passed, ${failed.length} failed${seconds})`,
+  );
+  if (failed.length > 0) console.log(text);
+}
