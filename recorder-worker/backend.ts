@@ -26,7 +26,10 @@ export function queueBackend(settings: QueueSettings): QueueBackend {
   const options = { connection: {}, prefix: namespace };
   if (settings.redisUrl !== undefined) {
     const connection = { url: settings.redisUrl, maxRetriesPerRequest: null };
-    return { options, factory: (name, opts, extra) => createRedisBackend(name, { ...opts, connection }, extra) };
+    return {
+      options,
+      factory: (name, opts, extra) => createRedisBackend(name, { ...opts, connection }, extra),
+    };
   }
   const connection = {
     connectionString: settings.databaseUrl,
@@ -36,5 +39,8 @@ export function queueBackend(settings: QueueSettings): QueueBackend {
     keepAlive: true,
     options: '-c synchronous_commit=off',
   };
-  return { options, factory: (name, opts, extra) => createPostgresBackend(name, { ...opts, connection }, extra) };
+  return {
+    options,
+    factory: (name, opts, extra) => createPostgresBackend(name, { ...opts, connection }, extra),
+  };
 }

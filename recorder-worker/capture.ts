@@ -58,7 +58,8 @@ export class Capture {
     if (legs.length !== 2 || one === undefined || two === undefined || one.side === two.side)
       throw new VerbatimError('bad_request', 'a capture has exactly two legs, the caller and the callee');
     if (one.ssrc === two.ssrc) throw new VerbatimError('bad_request', 'the two legs have the same SSRC');
-    if (this.#changes >= MAX_LEG_CHANGES) throw new VerbatimError('bad_request', 'the legs changed too often');
+    if (this.#changes >= MAX_LEG_CHANGES)
+      throw new VerbatimError('bad_request', 'the legs changed too often');
     this.#changes += 1;
     for (const wanted of legs) this.#setLeg(source, wanted);
   }
@@ -92,8 +93,15 @@ export class Capture {
     }
     this.#legs.set(wanted.side, leg);
     this.#socket.register(source, wanted.ssrc, leg);
-    if (old !== undefined && old.ssrc !== wanted.ssrc)
-      this.#writer.mark({ mark: 'ssrc', leg: LEG_OF_SIDE[wanted.side], ssrc: wanted.ssrc });
+    // Whoever reads the journal later has nothing but the journal to know this from.
+    const { audioLevelExtId } = wanted;
+    if (audioLevelExtId !== undefined || (old !== undefined && old.ssrc !== wanted.ssrc))
+      this.#writer.mark({
+        mark: 'ssrc',
+        leg: LEG_OF_SIDE[wanted.side],
+        ssrc: wanted.ssrc,
+        ...(audioLevelExtId === undefined ? {} : { audioLevelExtId }),
+      });
   }
 
   /** The first audio of a leg is in the journal's memory: make it durable at once, and say so when both are. */

@@ -70,7 +70,8 @@ export class CaptureSession {
         epoch: job.epoch,
         recorder: deps.recorderId,
         recipients: await readRecipients(paths.keys),
-        onEpoch: (next, cause) => log.warn({ ...about, next, err: cause }, 'the journal goes on in another file'),
+        onEpoch: (next, cause) =>
+          log.warn({ ...about, next, err: cause }, 'the journal goes on in another file'),
         onFailed: (error) => session?.fail(error),
       });
     } catch (error) {

@@ -7,10 +7,8 @@ import { loadConfig } from '#config';
 import type { ChildMessage } from '#protocol';
 import { dataPaths } from '#store';
 import type { QueueSettings } from './backend.ts';
-import { Finaliser } from './finaliser.ts';
 import type { Log } from './queue.ts';
 import { WorkerQueue } from './queue.ts';
-import { Recorder } from './recorder.ts';
 
 /** What a role gives back to be stopped by. */
 interface Running {
@@ -26,7 +24,9 @@ const EXIT_AFTER_MS = 6_000;
 const CONNECT_FOR_MS = 30_000;
 const CONNECT_PAUSE_MS = 250;
 
+// Each role loads only its own code: a recorder needs no muxer in its memory.
 async function capture(config: Config, log: Log): Promise<Running> {
+  const { Recorder } = await import('./recorder.ts');
   const paths = dataPaths(config.dataDir);
   const { ip, port, announcedIp, maxCaptures } = config.recorder;
   const queue = await connect(config, log);
@@ -46,6 +46,7 @@ async function capture(config: Config, log: Log): Promise<Running> {
 /** At a low priority, so that a burst of hang-ups never takes time from a capture. */
 async function finalise(config: Config, log: Log): Promise<Running> {
   setPriority(NICENESS);
+  const { Finaliser } = await import('./finaliser.ts');
   const queue = await connect(config, log);
   const finaliser = await Finaliser.open({
     paths: dataPaths(config.dataDir),

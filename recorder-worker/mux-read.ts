@@ -58,7 +58,8 @@ export function extractStreams(webm: Uint8Array): ExtractedStreams {
       continue;
     }
     if (id.value === 0xe7) clusterMs = readUint(webm, start, end);
-    else if (id.value === 0x4489) streams.durationMs = size.value === 4 ? view.getFloat32(start) : view.getFloat64(start);
+    else if (id.value === 0x4489)
+      streams.durationMs = size.value === 4 ? view.getFloat32(start) : view.getFloat64(start);
     else if (id.value === 0xa3 || id.value === 0xa1) readBlock(webm, start, end, clusterMs, streams);
     at = end;
   }
@@ -79,7 +80,13 @@ export function opusFrames(packet: Uint8Array): Uint8Array[] {
 
 const scratch: OpusPacket = createOpusPacket();
 
-function readBlock(webm: Uint8Array, start: number, end: number, clusterMs: number, streams: ExtractedStreams): void {
+function readBlock(
+  webm: Uint8Array,
+  start: number,
+  end: number,
+  clusterMs: number,
+  streams: ExtractedStreams,
+): void {
   const track = readSize(webm, start);
   const at = start + track.width;
   if (at + 3 > end) throw new RangeError(`the block at byte ${start} is cut off`);

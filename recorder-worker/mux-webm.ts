@@ -100,7 +100,8 @@ export class WebmWriter {
     const view = this.#view;
     // CuePoint: BB size | B3 84 time | then per track B7 8A F7 81 n F1 85 position.
     const cue = this.#cuesStart + 8 + this.#cluster * cueBytes(this.#tracks);
-    if (view.getUint32(cue + 4) !== timeMs) throw new RangeError('a cluster begins at another time than announced');
+    if (view.getUint32(cue + 4) !== timeMs)
+      throw new RangeError('a cluster begins at another time than announced');
     for (let track = 0; track < this.#tracks; track += 1) {
       writeUint40(view, cue + 15 + track * 12, this.#at - this.#segmentStart);
     }

@@ -150,7 +150,10 @@ class StreamSource {
 }
 
 function muxSeparate({ legs, placed, bytes }: BuiltTimeline): MuxedFile {
-  const origin = Math.min(placed[0].time[0] ?? Number.POSITIVE_INFINITY, placed[1].time[0] ?? Number.POSITIVE_INFINITY);
+  const origin = Math.min(
+    placed[0].time[0] ?? Number.POSITIVE_INFINITY,
+    placed[1].time[0] ?? Number.POSITIVE_INFINITY,
+  );
   const blocks: { track: 0 | 1; packet: number; at: number }[] = [];
   let durationSamples = 0;
   for (const track of [0, 1] as const) {

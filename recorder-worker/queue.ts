@@ -140,7 +140,8 @@ export class WorkerQueue {
       name,
       async (job) => {
         const data = parse(schema, job.data);
-        if (data === undefined) this.#log.warn({ queue: name, job: job.name }, 'a job of unknown shape was dropped');
+        if (data === undefined)
+          this.#log.warn({ queue: name, job: job.name }, 'a job of unknown shape was dropped');
         else await handler(data);
       },
       {

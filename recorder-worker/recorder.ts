@@ -137,7 +137,8 @@ export class Recorder {
       return;
     }
     const last = this.#remembered.get(key);
-    if (last !== undefined) void this.#options.queue.report(last).catch((error: unknown) => this.#untold(error));
+    if (last !== undefined)
+      void this.#options.queue.report(last).catch((error: unknown) => this.#untold(error));
     else this.#options.log.warn({ command: command.type, key }, 'a command for a capture that is not here');
   }
 

@@ -74,7 +74,14 @@ t.test('F34 a leg gets its RTP and its RTCP, byte for byte', async (t) => {
   const sent = [
     rtpPacket({ ssrc: SSRC, sequence: 1, payloadType: PAYLOAD_TYPE, payload: Buffer.from('opus') }),
     senderReport({ ssrc: SSRC }),
-    rtpPacket({ ssrc: SSRC, sequence: 2, payloadType: PAYLOAD_TYPE, csrcs: 2, extensionWords: 3, padding: 4 }),
+    rtpPacket({
+      ssrc: SSRC,
+      sequence: 2,
+      payloadType: PAYLOAD_TYPE,
+      csrcs: 2,
+      extensionWords: 3,
+      padding: 4,
+    }),
   ];
   for (const packet of sent) send(packet);
   await keeper.reached(3);
@@ -86,7 +93,8 @@ t.test('F34 a leg gets its RTP and its RTCP, byte for byte', async (t) => {
   );
 });
 
-const good = () => rtpPacket({ ssrc: SSRC, sequence: 7, payloadType: PAYLOAD_TYPE, payload: Buffer.alloc(40, 7) });
+const good = () =>
+  rtpPacket({ ssrc: SSRC, sequence: 7, payloadType: PAYLOAD_TYPE, payload: Buffer.alloc(40, 7) });
 const withByte = (packet: Buffer, at: number, value: number) => {
   packet[at] = value;
   return packet;
@@ -109,9 +117,17 @@ const BAD: [string, Buffer, keyof SocketCounters][] = [
   ['RTCP cut off before its SSRC', senderReport({ ssrc: SSRC }).subarray(0, 6), 'malformed'],
   ['oversize RTP', Buffer.concat([good(), Buffer.alloc(MAX_PACKET_BYTES)]), 'oversize'],
   ['the largest datagram there is', Buffer.alloc(65_507, 0x80), 'oversize'],
-  ['RTP of an SSRC that is no leg', rtpPacket({ ssrc: SSRC + 1, sequence: 7, payloadType: PAYLOAD_TYPE }), 'unknownSsrc'],
+  [
+    'RTP of an SSRC that is no leg',
+    rtpPacket({ ssrc: SSRC + 1, sequence: 7, payloadType: PAYLOAD_TYPE }),
+    'unknownSsrc',
+  ],
   ['RTCP of an SSRC that is no leg', receiverReport({ ssrc: SSRC + 1 }), 'unknownSsrc'],
-  ['RTP of another payload type', rtpPacket({ ssrc: SSRC, sequence: 7, payloadType: 101 }), 'wrongPayloadType'],
+  [
+    'RTP of another payload type',
+    rtpPacket({ ssrc: SSRC, sequence: 7, payloadType: 101 }),
+    'wrongPayloadType',
+  ],
 ];
 
 for (const [name, packet, counter] of BAD) {
@@ -125,27 +141,30 @@ for (const [name, packet, counter] of BAD) {
   });
 }
 
-t.test('F34 the same packet from another port or after its leg is gone is counted as of an unknown source', async (t) => {
-  const { rtp, keeper, send, drain, from } = await setUp(t);
-  const stranger = await sender(t);
-  const echoed = once(stranger.socket, 'message');
-  send(good(), stranger.socket);
-  // The stranger's own answer tells that its packet left; the recorder handles datagrams in order of arrival.
-  stranger.socket.send('x', stranger.address.port, '127.0.0.1');
-  await echoed;
-  await drain();
-  t.equal(rtp.counters.unknownSource, 1);
-  t.equal(keeper.kept.length, 1);
-  rtp.unregister(from.address, SSRC, keeper);
-  rtp.unregister(from.address, SSRC, keeper);
-  const other = new Keeper();
-  rtp.register(stranger.address, SSRC, other);
-  send(good());
-  send(good(), stranger.socket);
-  await other.reached(1);
-  t.equal(rtp.counters.unknownSource, 2);
-  t.equal(keeper.kept.length, 1);
-});
+t.test(
+  'F34 the same packet from another port or after its leg is gone is counted as of an unknown source',
+  async (t) => {
+    const { rtp, keeper, send, drain, from } = await setUp(t);
+    const stranger = await sender(t);
+    const echoed = once(stranger.socket, 'message');
+    send(good(), stranger.socket);
+    // The stranger's own answer tells that its packet left; the recorder handles datagrams in order of arrival.
+    stranger.socket.send('x', stranger.address.port, '127.0.0.1');
+    await echoed;
+    await drain();
+    t.equal(rtp.counters.unknownSource, 1);
+    t.equal(keeper.kept.length, 1);
+    rtp.unregister(from.address, SSRC, keeper);
+    rtp.unregister(from.address, SSRC, keeper);
+    const other = new Keeper();
+    rtp.register(stranger.address, SSRC, other);
+    send(good());
+    send(good(), stranger.socket);
+    await other.reached(1);
+    t.equal(rtp.counters.unknownSource, 2);
+    t.equal(keeper.kept.length, 1);
+  },
+);
 
 t.test('F34 what a leg says of a packet is counted', async (t) => {
   const { rtp, keeper, send, drain } = await setUp(t);

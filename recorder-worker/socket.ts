@@ -124,7 +124,10 @@ export class RtpSocket {
     const legs = this.#source(source.ip, source.port).legs;
     const known = legs.get(ssrc | 0);
     if (known !== undefined && known !== sink)
-      throw new VerbatimError('conflict', `SSRC ${ssrc} of ${source.ip}:${source.port} is being recorded already`);
+      throw new VerbatimError(
+        'conflict',
+        `SSRC ${ssrc} of ${source.ip}:${source.port} is being recorded already`,
+      );
     legs.set(ssrc | 0, sink);
   }
 

@@ -1,16 +1,17 @@
 import { SAMPLE_RATE } from './opus/packet.ts';
-import type { Leg, Run } from './timeline-leg.ts';
+import type { Leg, Report, Run } from './timeline-leg.ts';
 import { at } from './timeline-leg.ts';
 
 /**
  * When each packet was said, on one clock for both legs.
  *
- * An RTP timestamp counts samples of the sender's sound card, which runs a little fast or slow and starts anywhere.
- * Sender reports say what a clock that both legs share showed at a timestamp; where they do not exist, or
- * contradict each other or the arrival times, the arrival times themselves take their place, for both legs alike
- * so that neither has another yardstick. Either kind of observation is only ever late, by queues on the way, never
- * early. So the offset (observed time minus timestamp) is the least one of each window, the drift is the median
- * slope between windows, and what then remains is smoothed by a running median, which a congested window cannot move.
+ * An RTP timestamp counts samples of the sender's sound card, which runs a little fast or slow and starts anywhere. Two
+ * things tell what the clock showed at a timestamp. Sender reports do so by a clock that both legs share, where there
+ * are reports of both and they agree with each other and with the arrival times; else they are left aside for both
+ * legs, so that neither has another yardstick. The arrival of every packet does so by the recorder's clock. Either is
+ * only ever late, by queues on the way, never early. So the offset (observed time minus timestamp) is the least one of
+ * each window, the drift is the median slope between windows, and what then remains is smoothed by a running median,
+ * which a congested window cannot move.
  *
  * All times are in samples at 48 kHz.
  */
@@ -76,7 +77,7 @@ function ntpSamples(ntpUs: number): number {
 function agrees(leg: Leg, run: Run, shift: number): boolean {
   if (run.reports.length === 0) return true;
   const reported = smooth(reportMinima(run, shift));
-  const arrived = smooth(arrivalMinima(leg, run));
+  const arrived = smooth(minimaOf(leg, run, undefined));
   return arrived.anchor.every((anchor, i) => {
     const lead = at(arrived.value, i) - valueAt(reported, anchor);
     return lead >= -MAX_BEFORE_REPORT && lead <= MAX_AFTER_REPORT;
@@ -88,9 +89,7 @@ function placeLeg(leg: Leg, trusted: ReadonlyMap<number, number>): PlacedLeg {
   for (const run of leg.runs) {
     if (run.packets.length === 0) continue;
     const shift = trusted.get(run.epoch);
-    const minima =
-      shift === undefined || run.reports.length === 0 ? arrivalMinima(leg, run) : reportMinima(run, shift);
-    const offset = smooth(minima);
+    const offset = smooth(minimaOf(leg, run, shift));
     parts.push({ packets: run.packets, time: times(leg, run.packets, offset), epoch: run.epoch });
   }
   // Runs follow each other: two SSRCs of one leg are one microphone before and after, never two at once.
@@ -106,20 +105,34 @@ function placeLeg(leg: Leg, trusted: ReadonlyMap<number, number>): PlacedLeg {
   return placed;
 }
 
-function arrivalMinima(leg: Leg, run: Run): Offset {
+/** The arrivals of a run, and its reports where they are trusted, in one: the least of each window. */
+function minimaOf(leg: Leg, run: Run, shift: number | undefined): Offset {
   const minima = new WindowMinima();
+  const reports = shift === undefined ? [] : byTimestamp(run.reports);
+  let next = 0;
   for (const index of run.packets) {
     const timestamp = at(leg.timestamp, index);
+    for (; next < reports.length && (reports[next] as Report).timestamp <= timestamp; next += 1) {
+      addReport(minima, reports[next] as Report, shift ?? 0);
+    }
     minima.add(timestamp, at(leg.arrival, index) - timestamp);
   }
+  for (; next < reports.length; next += 1) addReport(minima, reports[next] as Report, shift ?? 0);
   return minima.result;
 }
 
 function reportMinima(run: Run, shift: number): Offset {
   const minima = new WindowMinima();
-  const reports = [...run.reports].sort((a, b) => a.timestamp - b.timestamp);
-  for (const { timestamp, ntpUs } of reports) minima.add(timestamp, ntpSamples(ntpUs) + shift - timestamp);
+  for (const report of byTimestamp(run.reports)) addReport(minima, report, shift);
   return minima.result;
+}
+
+function byTimestamp(reports: readonly Report[]): Report[] {
+  return [...reports].sort((a, b) => a.timestamp - b.timestamp);
+}
+
+function addReport(minima: WindowMinima, { timestamp, ntpUs }: Report, shift: number): void {
+  minima.add(timestamp, ntpSamples(ntpUs) + shift - timestamp);
 }
 
 /** The least offset of each window of ascending timestamps, at the timestamp where it was seen. */

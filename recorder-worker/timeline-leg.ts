@@ -11,9 +11,10 @@ import { sequenceDelta, timestampDelta } from './rtp/wrap.ts';
  * Everything that was captured of one leg, put in order: packets in columns (an hour has 180,000 of them, and an
  * object each would cost more than all the rest), grouped in *runs*.
  *
- * A run is a stretch of one SSRC in which sequence numbers and timestamps go on from packet to packet. A new SSRC,
- * a new epoch, or a jump that the arrival times contradict begins a new run, which is then placed by its own
- * arrival times: a stream that restarts its clock can neither vanish nor open a gap of hours.
+ * A run is a stretch of one SSRC in which sequence numbers and timestamps go on from packet to packet. A new SSRC or a
+ * jump that the arrival times contradict begins a new run, which is then placed by its own arrival times: a stream
+ * that restarts its clock can neither vanish nor open a gap of hours. A new epoch does not begin a run by itself: a
+ * recorder that had to change files goes on with the same stream, and may write its last packets a second time.
  */
 
 /** How far RTP time and arrival time may come apart between neighbours before the stream counts as restarted. */
@@ -36,6 +37,7 @@ export interface Report extends SenderReport {
 
 export interface Run {
   readonly ssrc: number;
+  /** The epoch that it began in. */
   readonly epoch: number;
   readonly reports: Report[];
   /** Indices of its packets, ordered and without repetitions once `finish` has been called. */
@@ -77,7 +79,7 @@ export class Leg {
   readonly #header: RtpHeader = createRtpHeader();
   readonly #opus: OpusPacket = createOpusPacket();
   /** Reports that came before their run's first packet. */
-  #early: { epoch: number; arrival: number; report: SenderReport }[] = [];
+  #early: { arrival: number; report: SenderReport }[] = [];
   #lastRun: OpenRun | undefined;
 
   /** Takes the record in `bytes[start..end)`, RTP or RTCP, which arrived at `arrival` (samples, common clock). */
@@ -90,7 +92,7 @@ export class Leg {
     audioLevelId: number,
   ): void {
     if (isRtcp(bytes, start, end)) {
-      for (const report of senderReports(bytes, start, end)) this.#addReport(report, arrival, epoch);
+      for (const report of senderReports(bytes, start, end)) this.#addReport(report, arrival);
       return;
     }
     const header = this.#header;
@@ -161,7 +163,7 @@ export class Leg {
   /** The run that this packet goes on with, or a new one. */
   #runOf(ssrc: number, sequence: number, timestamp: number, arrival: number, epoch: number): OpenRun {
     const latest = this.#lastRun;
-    if (latest?.ssrc === ssrc && latest.epoch === epoch && continues(latest, sequence, timestamp, arrival)) {
+    if (latest?.ssrc === ssrc && continues(latest, sequence, timestamp, arrival)) {
       return latest;
     }
     let runs = this.#open.get(ssrc);
@@ -171,7 +173,7 @@ export class Leg {
     }
     for (let back = 1; back <= Math.min(MAX_LOOK_BACK, runs.length); back += 1) {
       const run = runs[runs.length - back] as OpenRun;
-      if (run.epoch !== epoch || !continues(run, sequence, timestamp, arrival, back > 1)) continue;
+      if (!continues(run, sequence, timestamp, arrival, back > 1)) continue;
       if (back === 1) this.#lastRun = run;
       return run;
     }
@@ -190,16 +192,16 @@ export class Leg {
     runs.push(run);
     this.runs.push(run);
     this.#lastRun = run;
-    const early = this.#early.filter((entry) => entry.report.ssrc === ssrc && entry.epoch === epoch);
+    const early = this.#early.filter((entry) => entry.report.ssrc === ssrc);
     this.#early = this.#early.filter((entry) => !early.includes(entry));
     for (const entry of early) attach(run, entry.report, entry.arrival);
     return run;
   }
 
-  #addReport(report: SenderReport, arrival: number, epoch: number): void {
+  #addReport(report: SenderReport, arrival: number): void {
     const run = this.#open.get(report.ssrc)?.at(-1);
-    if (run !== undefined && run.epoch === epoch) attach(run, report, arrival);
-    else if (this.#early.length < MAX_EARLY_REPORTS) this.#early.push({ epoch, arrival, report });
+    if (run !== undefined) attach(run, report, arrival);
+    else if (this.#early.length < MAX_EARLY_REPORTS) this.#early.push({ arrival, report });
   }
 
   #append(): number {
@@ -235,7 +237,13 @@ function forwardDelta(last: number, header: RtpHeader, lastTimestamp: number): n
  * Whether a packet belongs to `run`. It does when it is a repetition; when it comes late and lies where its number
  * says; and when it goes on: in step with the arrival times, or packet by packet.
  */
-function continues(run: OpenRun, sequence: number, timestamp: number, arrival: number, late = false): boolean {
+function continues(
+  run: OpenRun,
+  sequence: number,
+  timestamp: number,
+  arrival: number,
+  late = false,
+): boolean {
   const { last } = run;
   let delta = sequenceDelta(last.sequence, sequence);
   const passed = timestampDelta(last.timestamp, timestamp);

@@ -1,5 +1,11 @@
 import { joinFrames } from './opus/join.ts';
-import { createOpusPacket, frameSamplesOf, MAX_PACKET_SAMPLES, parseOpus, sameConfig } from './opus/packet.ts';
+import {
+  createOpusPacket,
+  frameSamplesOf,
+  MAX_PACKET_SAMPLES,
+  parseOpus,
+  sameConfig,
+} from './opus/packet.ts';
 import type { PlacedLeg } from './timeline-clock.ts';
 import type { Leg } from './timeline-leg.ts';
 import { at } from './timeline-leg.ts';
@@ -69,7 +75,11 @@ interface Fill {
 }
 
 /** `bytes` is what the legs' columns point into. */
-export function fillSlots(legs: readonly [Leg, Leg], placed: readonly [PlacedLeg, PlacedLeg], bytes: Uint8Array): Slots {
+export function fillSlots(
+  legs: readonly [Leg, Leg],
+  placed: readonly [PlacedLeg, PlacedLeg],
+  bytes: Uint8Array,
+): Slots {
   return new SlotFiller(legs, placed, bytes).run();
 }
 
@@ -183,7 +193,8 @@ class SlotFiller {
     this.#push(samples, this.#take(0, fills[0], samples), this.#take(1, fills[1], samples));
     const slots = this.#slots;
     slots.filledSamples += fills[0].filled + fills[1].filled;
-    if (slots.filledSamples > Math.max(MIN_FILL_SAMPLES, slots.totalSamples * MAX_FILL)) slots.combined = false;
+    if (slots.filledSamples > Math.max(MIN_FILL_SAMPLES, slots.totalSamples * MAX_FILL))
+      slots.combined = false;
     return samples;
   }
 
@@ -223,7 +234,11 @@ class SlotFiller {
     if (first === undefined) return MISSING;
     if (fill.packets.length === 1 && at(this.#legs[leg].samples, first) === samples) return first;
     const joined = this.#slots.joined[leg];
-    joined.push({ packets: fill.packets, offsets: fill.offsets, bytes: this.#joinPackets(leg, fill, samples) });
+    joined.push({
+      packets: fill.packets,
+      offsets: fill.offsets,
+      bytes: this.#joinPackets(leg, fill, samples),
+    });
     return -1 - joined.length;
   }
 

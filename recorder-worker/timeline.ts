@@ -19,8 +19,10 @@ export interface BuiltTimeline {
   bytes: Uint8Array;
 }
 
-/** A hole between epochs longer than this is a clock that was set, since a call without a recorder ends in seconds. */
+/** A call without a recorder ends in seconds. */
 const MAX_HOLE_US = 600_000_000;
+/** Two machines' clocks may differ by this much without an epoch seeming to begin before the last one ended. */
+const MAX_OVERLAP_US = 5_000_000;
 const SAMPLES_PER_US = SAMPLE_RATE / 1_000_000;
 /** The id under which our media server sends RFC 6464 levels, when the journal does not say another. */
 export const DEFAULT_AUDIO_LEVEL_ID = 6;
@@ -31,6 +33,7 @@ export class TimelineBuilder {
   #bytes: Buffer;
   #used = 0;
   #epoch = 0;
+  #recorder = '';
   /** Adds up to microseconds of the common clock from those of the epoch's recorder. */
   #shiftUs = 0;
   #lastUs = 0;
@@ -41,16 +44,19 @@ export class TimelineBuilder {
   }
 
   /**
-   * Begins a journal. Recorders' monotonic clocks have nothing in common, so epochs meet on the wall clock, as it was
-   * at the first block of each; an epoch never begins before the one in front of it ended.
+   * Begins a journal. Within one recorder all epochs share its monotonic clock. The clocks of two recorders have
+   * nothing in common: there the epochs meet on the wall clock, as it was at the first block of each. A hole that no
+   * call survives is a wall clock that was set, and then the epochs follow each other without one.
    */
-  epoch(epoch: number, monotonicUs: number, wallMs: number): void {
-    const start = wallMs * 1000;
-    const hole = this.#epoch === 0 ? 0 : start - this.#lastUs;
-    const begin = this.#epoch === 0 || (hole >= 0 && hole <= MAX_HOLE_US) ? start : this.#lastUs;
+  epoch(epoch: number, recorder: string, monotonicUs: number, wallMs: number): void {
+    const first = this.#epoch === 0;
     this.#epoch = epoch;
-    this.#shiftUs = begin - monotonicUs;
-    this.#lastUs = begin;
+    if (!first && recorder === this.#recorder) return;
+    this.#recorder = recorder;
+    const begin = wallMs * 1000;
+    const hole = begin - this.#lastUs;
+    const plausible = first || (hole >= -MAX_OVERLAP_US && hole <= MAX_HOLE_US);
+    this.#shiftUs = (plausible ? begin : this.#lastUs) - monotonicUs;
   }
 
   /** The RFC 8285 id of the audio level of a leg, where the journal names it. */
@@ -69,7 +75,8 @@ export class TimelineBuilder {
     records: Iterable<{ leg: 0 | 1; start: number; end: number; monotonicUs: number }>,
   ): void {
     const base = this.#copy(plaintext);
-    for (const { leg, start, end, monotonicUs } of records) this.#add(leg, base + start, base + end, monotonicUs);
+    for (const { leg, start, end, monotonicUs } of records)
+      this.#add(leg, base + start, base + end, monotonicUs);
   }
 
   /**

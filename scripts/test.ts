@@ -27,11 +27,11 @@ const say = (sentence: string): void => console.log(`-- ${sentence}`);
 await main();
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { unit: { type: 'boolean' }, journeys: { type: 'boolean' } },
-  });
   try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { unit: { type: 'boolean' }, journeys: { type: 'boolean' } },
+    });
     const chosen = await chooseFiles(positionals);
     const everything = positionals.length === 0;
     const env = await setUp();

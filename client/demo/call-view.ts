@@ -41,10 +41,12 @@ export function showCalls(client: VerbatimClient, chat: { chatId: string; peerNa
   });
 
   onClick('incoming-decline', () => attempt(() => client.decline()));
-  onClick('incoming-accept', () => {
+  onClick('incoming-accept', async () => {
     const disclosure = client.incoming?.mode === 'secure' ? shown : undefined;
     incomingDialog.close();
-    return attempt(() => client.accept(disclosure && consentTo(disclosure)));
+    await attempt(() => client.accept(disclosure && consentTo(disclosure)));
+    // The microphone was refused, say: it still rings, and may be accepted once that is put right.
+    if (client.incoming && !client.call) incomingDialog.showModal();
   });
   // The Escape key must not hide a call that still rings.
   incomingDialog.addEventListener('cancel', (event) => event.preventDefault());

@@ -13,7 +13,11 @@ declare global {
 
 const PRESENCE_INTERVAL_MS = 5_000;
 
-const as = new URLSearchParams(location.search).get('as');
+/** `&raw`: the microphone as it is, for measurements that compare what was said with what was recorded. */
+const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+
+const query = new URLSearchParams(location.search);
+const as = query.get('as');
 if (as === 'alice' || as === 'bob') await openMessenger(as);
 else part('choose').hidden = false;
 
@@ -22,6 +26,7 @@ async function openMessenger(who: 'alice' | 'bob'): Promise<void> {
   const client = new VerbatimClient({
     url: location.origin,
     getToken: async () => (await demoToken(who)).token,
+    ...(query.has('raw') ? { microphone: RAW } : {}),
   });
   window.verbatim = client;
 

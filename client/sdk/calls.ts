@@ -71,8 +71,7 @@ export class Calls {
       local.openMedia(view.callId);
       return view;
     } catch (error) {
-      this.#drop(local);
-      throw asClientError(error, 'media_failed');
+      throw this.#failedBeforeItBegan(local, error);
     }
   }
 
@@ -97,8 +96,7 @@ export class Calls {
       this.#update(local, view);
       return view;
     } catch (error) {
-      this.#drop(local);
-      throw asClientError(error, 'media_failed');
+      throw this.#failedBeforeItBegan(local, error);
     }
   }
 
@@ -218,11 +216,13 @@ export class Calls {
   }
 
   /** A call that did not come about: the one who asked for it gets the error, so there is no `ended`. */
-  #drop(local: LocalCall): void {
+  #failedBeforeItBegan(local: LocalCall, error: unknown): VerbatimClientError {
+    // What ended it was told by `ended`; the failures that follow from that are no news.
+    if (local.over) return new VerbatimClientError('call_over');
     local.close();
-    if (this.#local !== local) return;
     this.#local = undefined;
     this.#deps.events.emit('call', undefined);
+    return asClientError(error, 'media_failed');
   }
 
   #finish(local: LocalCall, how: EndReason | CallView, error?: VerbatimClientError): void {

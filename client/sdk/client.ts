@@ -112,6 +112,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
         else reject(error ?? new VerbatimClientError('client_closed'));
       });
       addEventListener('online', this.#wake);
+      document.addEventListener('visibilitychange', this.#wake);
       addEventListener('pagehide', this.#leavePage);
       this.#session.wake();
     });
@@ -126,6 +127,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
 
   async #close(): Promise<void> {
     removeEventListener('online', this.#wake);
+    document.removeEventListener('visibilitychange', this.#wake);
     removeEventListener('pagehide', this.#leavePage);
     // Before the socket goes, so that the reason is the true one.
     this.#calls.end('hangup');
@@ -253,6 +255,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     return this.#loaded.device;
   }
 
+  /** The network is back, or the page is looked at again after its timers were slowed down. */
   #wake = (): void => this.#session.wake();
 
   /** A page that goes says so, and the other side need not wait for the grace period. */

@@ -17,22 +17,25 @@ function queryOf(url: string): GrantQuery {
   return { e: searchParams.get('e') ?? '', k: searchParams.get('k') ?? '', s: searchParams.get('s') ?? '' };
 }
 
-t.test('F25 the signature is HMAC-SHA-256 over method, path, end, session, user and disposition', async (t) => {
-  const key = Buffer.alloc(32, 7);
-  const text = [
-    'verbatim/grant/v1',
-    'GET',
-    '/media/5e0b3c1e-8a53-4a0e-9b1f-0d6c6f0c2a11',
-    '1795000000',
-    'a9f1c2d3-0000-4000-8000-000000000001',
-    'acme',
-    'alice',
-    'inline',
-  ].join('\n');
-  const expected = createHmac('sha256', key).update(text).digest('base64url');
-  const signer = new GrantSigner(key);
-  t.equal(signer.url(FACTS), `/media/${FACTS.grantId}?e=1795000000&k=${signer.kid}&s=${expected}`);
-});
+t.test(
+  'F25 the signature is HMAC-SHA-256 over method, path, end, session, user and disposition',
+  async (t) => {
+    const key = Buffer.alloc(32, 7);
+    const text = [
+      'verbatim/grant/v1',
+      'GET',
+      '/media/5e0b3c1e-8a53-4a0e-9b1f-0d6c6f0c2a11',
+      '1795000000',
+      'a9f1c2d3-0000-4000-8000-000000000001',
+      'acme',
+      'alice',
+      'inline',
+    ].join('\n');
+    const expected = createHmac('sha256', key).update(text).digest('base64url');
+    const signer = new GrantSigner(key);
+    t.equal(signer.url(FACTS), `/media/${FACTS.grantId}?e=1795000000&k=${signer.kid}&s=${expected}`);
+  },
+);
 
 t.test('an address fits its own grant and no other', async (t) => {
   const signer = new GrantSigner(randomBytes(32));
@@ -46,7 +49,8 @@ t.test('an address fits its own grant and no other', async (t) => {
     { userId: 'bob' },
     { disposition: 'attachment' },
   ];
-  for (const other of others) t.equal(signer.verify({ ...FACTS, ...other }, query), false, JSON.stringify(other));
+  for (const other of others)
+    t.equal(signer.verify({ ...FACTS, ...other }, query), false, JSON.stringify(other));
 });
 
 t.test('an address with any one bit changed is refused', async (t) => {

@@ -1,5 +1,5 @@
 import { createHmac, generateKeyPairSync, randomBytes } from 'node:crypto';
-import type { JWK } from 'jose';
+import type { CryptoKey, JWK } from 'jose';
 import { exportSPKI, importJWK, importPKCS8, SignJWT } from 'jose';
 import t from 'tap';
 import { VerbatimError } from '#protocol';
@@ -35,8 +35,16 @@ async function keysOfTwoApps() {
     revoked,
     hs: { kid: secret.row.kid, algorithm: 'HS256' as const, material: secret.secret },
     foreign: { kid: foreign.row.kid, algorithm: 'HS256' as const, material: foreign.secret },
-    ed: { kid: edKey.row.kid, algorithm: 'EdDSA' as const, material: await importPKCS8(pem(ed.privateKey), 'EdDSA') },
-    ec: { kid: ecKey.row.kid, algorithm: 'ES256' as const, material: await importPKCS8(pem(ec.privateKey), 'ES256') },
+    ed: {
+      kid: edKey.row.kid,
+      algorithm: 'EdDSA' as const,
+      material: await importPKCS8(pem(ed.privateKey), 'EdDSA'),
+    },
+    ec: {
+      kid: ecKey.row.kid,
+      algorithm: 'ES256' as const,
+      material: await importPKCS8(pem(ec.privateKey), 'ES256'),
+    },
     edPublicJwk: edKey.row.publicJwk as unknown as JWK,
   };
 }
@@ -86,7 +94,9 @@ t.test('every bad user token is refused, in the same words unless only its time 
   const signed = (claims: object, head: object = header) => handMade(head, claims, hs.material);
   const goodToken = signed(good);
   const [h = '', p = '', s = ''] = goodToken.split('.');
-  const edPem = await exportSPKI((await importJWK(keys.edPublicJwk, 'EdDSA', { extractable: true })) as CryptoKey);
+  const edPem = await exportSPKI(
+    (await importJWK(keys.edPublicJwk, 'EdDSA', { extractable: true })) as CryptoKey,
+  );
   const expiredCode = 'token_expired';
 
   const cases: [string, string, string?][] = [
@@ -130,7 +140,10 @@ t.test('every bad user token is refused, in the same words unless only its time 
         .setProtectedHeader({ alg: 'EdDSA', kid: 'own', jwk: keys.edPublicJwk })
         .sign(ed.material),
     ],
-    ['another payload under the same signature', `${h}.${Buffer.from(JSON.stringify({ ...good, sub: 'bob' })).toString('base64url')}.${s}`],
+    [
+      'another payload under the same signature',
+      `${h}.${Buffer.from(JSON.stringify({ ...good, sub: 'bob' })).toString('base64url')}.${s}`,
+    ],
     ['one bit of the signature changed', `${h}.${p}.${flipBit(s)}`],
     ['no signature', `${h}.${p}.`],
     ['no sub', signed({ exp: good.exp })],
@@ -184,7 +197,10 @@ t.test('clocks of app and server may differ by a minute', async (t) => {
 
 t.test('F50 the server API takes kid and secret, and a signed token of an asymmetric key', async (t) => {
   const { ring, hs, ed, ec } = await keysOfTwoApps();
-  t.same(await authenticateApp(ring, `Bearer ${hs.kid}.${hs.material}`, NOW_MS), { appId: 'one', kid: hs.kid });
+  t.same(await authenticateApp(ring, `Bearer ${hs.kid}.${hs.material}`, NOW_MS), {
+    appId: 'one',
+    kid: hs.kid,
+  });
   for (const key of [ed, ec]) {
     const token = await signServerToken(key, { nowMs: NOW_MS, lifetimeMs: 60_000 });
     t.same(await authenticateApp(ring, `Bearer ${token}`, NOW_MS), { appId: 'one', kid: key.kid });
@@ -225,7 +241,11 @@ t.test('every bad credential of a server is refused', async (t) => {
     ['an expired server token', `Bearer ${await server(60_000, NOW_MS - 120_000)}`, 'token_expired'],
   ];
   for (const [what, headerValue, code = 'unauthorized'] of cases) {
-    await t.rejects(authenticateApp(ring, headerValue, NOW_MS), { code, message: new VerbatimError(code as 'unauthorized').message }, what);
+    await t.rejects(
+      authenticateApp(ring, headerValue, NOW_MS),
+      { code, message: new VerbatimError(code as 'unauthorized').message },
+      what,
+    );
     t.match(await authenticateApp(ring, good, NOW_MS), { appId: 'one' }, `after ${what}`);
   }
 });

@@ -18,6 +18,8 @@ export interface CallLimits {
   connectTimeoutMs: number;
   /** Calls at once on this daemon; the next one is refused with `busy_server`. */
   maxCalls: number;
+  /** Takes the place of every app's own ring time, when it is given. */
+  ringTimeoutMs?: number;
 }
 
 export interface CallServiceDeps {
@@ -246,7 +248,11 @@ export class CallService {
     return {
       clock: this.#clock,
       devices,
-      timeoutsMs: { ring: ringTimeoutMs, connect: limits.connectTimeoutMs, grace: limits.graceMs },
+      timeoutsMs: {
+        ring: limits.ringTimeoutMs ?? ringTimeoutMs,
+        connect: limits.connectTimeoutMs,
+        grace: limits.graceMs,
+      },
       storeAccept: (call, consent) => {
         const at = call.acceptedAt ?? this.#clock.now();
         const device = call.status.device.callee ?? '';

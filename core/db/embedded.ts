@@ -19,6 +19,8 @@ export interface EmbeddedPostgresOptions {
   log: Log;
   /** Who is asking, for the message that another start gets. */
   purpose?: string;
+  /** How long to wait for another Verbatim program that is just finishing with the folder; 5 s unless given. */
+  waitMs?: number;
   /** Called once if the server ends although nobody asked it to; the sentence says what it said last. */
   onLost?: (sentence: string) => void;
 }
@@ -30,7 +32,6 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>;
 }
 
-/** So long a start waits for another Verbatim program that is just finishing with the folder. */
 const LOCK_WAIT_MS = 5_000;
 const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
 
@@ -54,7 +55,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const lock = await holdLock(join(dataDir, 'postgres.lock'), {
     purpose: options.purpose ?? 'Verbatim',
     what: `The data folder ${dataDir}`,
-    waitMs: LOCK_WAIT_MS,
+    waitMs: options.waitMs ?? LOCK_WAIT_MS,
   });
   try {
     const user = await findPostgresUser(log);

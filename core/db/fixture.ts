@@ -11,7 +11,8 @@ import type { Log } from './log.ts';
 /** For tests: a folder that goes after all other teardowns; t.testdir() goes before them, under a running server. */
 export async function testDir(t: Test): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'verbatim-test-'));
-  t.teardown(() => rm(dir, { recursive: true, force: true }));
+  // A server that was killed with its process may still be writing its last files.
+  t.teardown(() => rm(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
   return dir;
 }
 

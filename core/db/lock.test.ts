@@ -64,4 +64,5 @@ t.test('of many that want a dead holder’s lock at once, exactly one gets it', 
     t.equal(held.length, 1, `round ${round}`);
     for (const { value } of held) await value.release();
   }
+  t.strictSame(readdirSync(join(path, '..')), [], 'and nothing is left');
 });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VerbatimError } from '#protocol';
 
@@ -43,43 +43,46 @@ export async function holdLock(
   }
 }
 
-/** Undefined when the lock is ours now, otherwise who has it. */
+/**
+ * Undefined when the lock is ours now, otherwise who has it.
+ * A dead holder's lock is replaced only by who holds the lock beside it that is named after that holder, taken in
+ * the same way: of many that see the same dead holder one goes first, and the others find him in its place.
+ */
 async function tryHold(path: string, me: Holder): Promise<Holder | undefined> {
   const temporary = `${path}.${me.nonce}`;
-  await writeFile(temporary, JSON.stringify(me), { mode: 0o600, flag: 'wx' });
+  await writeFile(temporary, JSON.stringify(me), { mode: 0o600 });
   try {
     for (;;) {
+      if (await linkNew(temporary, path)) return undefined;
+      const found = await readHolder(path);
+      if (found === 'missing') continue;
+      if (found !== 'unreadable' && (await isAlive(found))) return found;
+
+      const turn = `${path}.${nonceOf(found)}`;
+      const other = await tryHold(turn, me);
+      if (other !== undefined) return other;
       try {
-        // link(2) is atomic and never replaces: the name always carries a whole, written holder.
-        await link(temporary, path);
+        if (nonceOf(await readHolder(path)) !== nonceOf(found)) continue;
+        await rename(temporary, path);
         return undefined;
-      } catch (error) {
-        if (!isCode(error, 'EEXIST')) throw error;
+      } finally {
+        await unlink(turn);
       }
-      const holder = await readHolder(path);
-      if (holder !== undefined && (await isAlive(holder))) return holder;
-      await removeStale(path, holder, me);
     }
   } finally {
-    await unlink(temporary);
+    await rm(temporary, { force: true });
   }
 }
 
-/**
- * Takes a dead process's lock away. Another process may have done so first and hold a fresh one under the same
- * name: what was moved away is looked at again, and put back if it is not the dead one's.
- */
-async function removeStale(path: string, stale: Holder | undefined, me: Holder): Promise<void> {
-  const aside = `${path}.${me.nonce}.stale`;
+/** False when the name is taken. link(2) never replaces, and the name always carries a whole, written holder. */
+async function linkNew(from: string, to: string): Promise<boolean> {
   try {
-    await rename(path, aside);
+    await link(from, to);
+    return true;
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return;
+    if (isCode(error, 'EEXIST')) return false;
     throw error;
   }
-  const moved = await readHolder(aside);
-  if (moved !== undefined && moved.nonce !== stale?.nonce) await link(aside, path).catch(() => undefined);
-  await unlink(aside);
 }
 
 function releaser(path: string, me: Holder): () => Promise<void> {
@@ -87,20 +90,27 @@ function releaser(path: string, me: Holder): () => Promise<void> {
   return () => {
     released ??= (async () => {
       const holder = await readHolder(path);
-      if (holder?.nonce === me.nonce) await unlink(path);
+      if (nonceOf(holder) === me.nonce) await unlink(path);
     })();
     return released;
   };
 }
 
-async function readHolder(path: string): Promise<Holder | undefined> {
+type Found = Holder | 'missing' | 'unreadable';
+
+async function readHolder(path: string): Promise<Found> {
   try {
     const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    return isHolder(value) ? value : undefined;
+    return isHolder(value) ? value : 'unreadable';
   } catch (error) {
-    if (error instanceof SyntaxError || isCode(error, 'ENOENT')) return undefined;
+    if (error instanceof SyntaxError) return 'unreadable';
+    if (isCode(error, 'ENOENT')) return 'missing';
     throw error;
   }
+}
+
+function nonceOf(found: Found): string {
+  return typeof found === 'string' ? found : found.nonce;
 }
 
 function isHolder(value: unknown): value is Holder {
@@ -108,7 +118,10 @@ function isHolder(value: unknown): value is Holder {
   const row: Partial<Record<keyof Holder, unknown>> = value;
   return (
     Number.isInteger(row.pid) &&
-    [row.startTicks, row.bootId, row.purpose, row.nonce].every((field) => typeof field === 'string')
+    [row.startTicks, row.bootId, row.purpose].every((field) => typeof field === 'string') &&
+    // It becomes part of a file name.
+    typeof row.nonce === 'string' &&
+    /^[0-9a-f]{1,64}$/.test(row.nonce)
   );
 }
 

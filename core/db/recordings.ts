@@ -30,6 +30,8 @@ export interface RecordingRow {
   sizeBytes: number | null;
   sha256: string | null;
   format: string | null;
+  /** The finaliser's whole report, once the recording is available. */
+  report: Extract<FinaliseResult, { ok: true }> | null;
   updatedAt: Date;
 }
 
@@ -129,7 +131,7 @@ export async function knownRecordings(db: Database, ids: readonly string[]): Pro
 const COLUMNS = `id as "recordingId", call_id as "callId", app_id as "appId", chat_id as "chatId",
   caller_id as "callerId", callee_id as "calleeId", state, reason, detail, epoch, recorder_id as "recorderId",
   started_at as "startedAt", ended_at as "endedAt", duration_ms as "durationMs", size_bytes as "sizeBytes",
-  sha256, format, updated_at as "updatedAt"`;
+  sha256, format, report, updated_at as "updatedAt"`;
 
 function columnsOf(change: RecordingChange): Record<string, string | number | Date> {
   switch (change.to) {

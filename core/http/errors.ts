@@ -3,7 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { ErrorCode } from '#protocol';
 import { ERRORS, problemOf, VerbatimError } from '#protocol';
 import type { HttpApp } from './deps.ts';
-import { validationErrorOf } from './validation.ts';
+import { InvalidInput, validationErrorOf } from './validation.ts';
 
 /** Every error leaves as `application/problem+json` (RFC 9457) from the one table of codes. */
 export function answerErrors(app: HttpApp): void {
@@ -67,8 +67,8 @@ const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [ErrorCode, string]>> =
 
 function asVerbatimError(error: unknown): VerbatimError {
   if (error instanceof VerbatimError) return error;
+  if (error instanceof InvalidInput) return validationErrorOf(error);
   if (!isFastifyError(error)) return new VerbatimError('internal', undefined, { cause: error });
-  if (error.validation !== undefined) return validationErrorOf(error);
   const known = FRAMEWORK_ERRORS[error.code];
   if (known !== undefined) return new VerbatimError(...known, { cause: error });
   // JSON with `__proto__` and the like: refused by the parser as a plain SyntaxError.
@@ -79,7 +79,7 @@ function asVerbatimError(error: unknown): VerbatimError {
 }
 
 function isFastifyError(error: unknown): error is FastifyError {
-  return error instanceof Error && ('code' in error || 'statusCode' in error || 'validation' in error);
+  return error instanceof Error && ('code' in error || 'statusCode' in error);
 }
 
 function reasonOf(error: VerbatimError): string {

@@ -1,11 +1,15 @@
 import { createHash, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { Readable } from 'node:stream';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import type { CryptoKey } from 'jose';
 import { importPKCS8 } from 'jose';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { Health, RecordingState } from '#protocol';
+import { openSealed, sealFile } from '#store';
 import {
   createAuthenticator,
   createPublicKey,
@@ -59,6 +63,7 @@ export interface HttpFixture {
     durationMs?: number;
     startedAt?: Date;
     bytes?: Buffer;
+    format?: string;
   }): Promise<{ id: string; callId: string; sha256: string; bytes: Buffer }>;
   /** How recordings are opened; a test may put its own in place. */
   store: { open: (recordingId: string) => Promise<SealedSource> };
@@ -71,12 +76,19 @@ export async function httpFixture(
   overrides: Pick<HttpDeps, 'demo' | 'clientDir' | 'signaling'> & { requestsPerMinute?: number } = {},
 ): Promise<HttpFixture> {
   const lines: string[] = [];
-  const log = pino({ level: 'debug', redact: [...REDACTED_PATHS] }, { write: (line: string) => lines.push(line) });
+  const log = pino(
+    { level: 'debug', redact: [...REDACTED_PATHS] },
+    { write: (line: string) => lines.push(line) },
+  );
   const sealKey = randomBytes(32);
   const clock = { nowMs: Date.now() };
   const nowMs = () => clock.nowMs;
-  const contents = new Map<string, Buffer>();
-  const store = { open: async (recordingId: string) => memorySource(contents.get(recordingId)) };
+  const dir = await mkdtemp(join(tmpdir(), 'verbatim-http-'));
+  t.teardown(() => rm(dir, { recursive: true }));
+  const identity = await generateX25519Identity();
+  const recipients = [await identityToRecipient(identity)];
+  const sealed = (id: string) => ({ pay: join(dir, `${id}.pay`), hdr: join(dir, `${id}.hdr`) });
+  const store: HttpFixture['store'] = { open: (id) => openSealed({ ...sealed(id), identity }) };
   const library = new Library({
     db,
     sessions: new Sessions(db, nowMs),
@@ -138,7 +150,7 @@ export async function httpFixture(
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       const startedAt = row.startedAt ?? new Date(clock.nowMs - 60_000);
       const available = state === 'available';
-      contents.set(id, bytes);
+      if (available) await sealFile({ ...sealed(id), plaintext: bytes, recipients });
       await db.sql`
         insert into calls
           (id, app_id, chat_id, mode, caller_id, callee_id, state, end_reason, started_at, active_at, ended_at)
@@ -154,25 +166,9 @@ export async function httpFixture(
           (${id}, ${callId}, ${row.appId}, ${row.chatId}, ${row.callerId}, ${row.calleeId}, ${state},
            ${row.reason ?? null}, ${startedAt}, ${startedAt}, ${available ? (row.durationMs ?? 10_000) : null},
            ${available ? bytes.length : null}, ${available ? sha256 : null},
-           ${available ? 'audio/webm; codecs=opus' : null}, ${available ? db.sql.json(report) : null})`;
+           ${available ? (row.format ?? 'audio/webm; codecs=opus') : null}, ${available ? db.sql.json(report) : null})`;
       return { id, callId, sha256, bytes };
     },
-  };
-}
-
-/** The bytes in slices of 64 KiB, as a sealed file gives them. */
-export function memorySource(bytes: Buffer | undefined): SealedSource {
-  if (bytes === undefined) throw new Error('no such recording in this test');
-  return {
-    sizeBytes: bytes.length,
-    stream: (offset, end) =>
-      Readable.from(
-        (function* () {
-          for (let at = offset; at < end; at += 65_536) yield bytes.subarray(at, Math.min(end, at + 65_536));
-        })(),
-        { objectMode: false },
-      ),
-    close: async () => undefined,
   };
 }
 

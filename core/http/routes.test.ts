@@ -9,7 +9,9 @@ t.test('each route declares who may use it', async (t) => {
     demo: { token: async () => Promise.reject(new Error('not in this test')) },
     clientDir: t.testdir({}),
   });
-  const declared = http.routes.filter(({ method }) => method !== 'HEAD').map((r) => `${r.method} ${r.url} ${r.auth}`);
+  const declared = http.routes
+    .filter(({ method }) => method !== 'HEAD')
+    .map((r) => `${r.method} ${r.url} ${r.auth}`);
   t.strictSame(declared.sort(), [
     'DELETE /v1/chats/:id app',
     'DELETE /v1/session user',
@@ -34,7 +36,11 @@ t.test('each route declares who may use it', async (t) => {
     'PUT /v1/users/:id app',
   ]);
   for (const { method, url, auth } of http.routes.filter((route) => route.method === 'HEAD')) {
-    t.equal(auth, http.routes.find((one) => one.method === 'GET' && one.url === url)?.auth, `${method} ${url}`);
+    t.equal(
+      auth,
+      http.routes.find((one) => one.method === 'GET' && one.url === url)?.auth,
+      `${method} ${url}`,
+    );
   }
 });
 
@@ -75,7 +81,11 @@ t.test('F50 a messenger puts users and chats and reads them back', async (t) => 
   t.strictSame((await send('PUT', '/v1/users/alice', alice)).json(), { id: 'alice', ...alice });
   t.strictSame((await send('GET', '/v1/users/alice')).json(), { id: 'alice', ...alice });
   t.strictSame((await send('PUT', '/v1/users/alice', { name: 'A' })).json(), { id: 'alice', name: 'A' });
-  t.strictSame((await send('GET', '/v1/users/alice')).json(), { id: 'alice', name: 'A' }, 'put replaces the whole');
+  t.strictSame(
+    (await send('GET', '/v1/users/alice')).json(),
+    { id: 'alice', name: 'A' },
+    'put replaces the whole',
+  );
   await send('PUT', '/v1/users/bob%40example.org', { name: 'Bob' });
   await send('PUT', '/v1/users/carol', { name: 'Carol' });
 
@@ -84,7 +94,9 @@ t.test('F50 a messenger puts users and chats and reads them back', async (t) => 
   t.strictSame((await send('GET', '/v1/chats/c1')).json(), { id: 'c1', ...direct });
   const group = { kind: 'group', name: 'All', members: ['alice', 'bob@example.org', 'carol'] };
   t.strictSame((await send('PUT', '/v1/chats/g1', group)).json(), { id: 'g1', ...group });
-  t.strictSame((await send('PUT', '/v1/chats/g1', { ...group, members: ['carol'] })).json().members, ['carol']);
+  t.strictSame((await send('PUT', '/v1/chats/g1', { ...group, members: ['carol'] })).json().members, [
+    'carol',
+  ]);
   t.strictSame((await send('GET', '/v1/chats/g1')).json().members, ['carol']);
 
   t.equal((await send('DELETE', '/v1/chats/c1')).statusCode, 204);
@@ -94,27 +106,37 @@ t.test('F50 a messenger puts users and chats and reads them back', async (t) => 
   t.equal((await send('GET', '/v1/chats/c1')).statusCode, 200);
 });
 
-t.test('a direct chat that has had calls keeps its two people, so that nobody inherits their recordings', async (t) => {
-  const { http, addApp, addRecording } = await httpFixture(t, db);
-  const { server } = await addApp('inherit');
-  const put = (url: string, payload: object) =>
-    http.inject({ method: 'PUT', url, headers: { authorization: server }, payload });
-  for (const id of ['a', 'b', 'c']) await put(`/v1/users/${id}`, { name: id });
-  await put('/v1/chats/d', { kind: 'direct', members: ['a', 'b'] });
-  t.equal((await put('/v1/chats/d', { kind: 'direct', members: ['a', 'c'] })).statusCode, 200, 'before any call');
-  await put('/v1/chats/d', { kind: 'direct', members: ['a', 'b'] });
-  await addRecording({ appId: 'inherit', chatId: 'd', callerId: 'a', calleeId: 'b' });
-  for (const other of [
-    { kind: 'direct', members: ['a', 'c'] },
-    { kind: 'group', members: ['a', 'b', 'c'] },
-    { kind: 'group', members: ['a', 'b'] },
-  ]) {
-    const answer = await put('/v1/chats/d', other);
-    t.equal(answer.statusCode, 409, JSON.stringify(other));
-    t.equal(answer.json().code, 'conflict');
-  }
-  t.equal((await put('/v1/chats/d', { kind: 'direct', name: 'new name', members: ['b', 'a'] })).statusCode, 200);
-});
+t.test(
+  'a direct chat that has had calls keeps its two people, so that nobody inherits their recordings',
+  async (t) => {
+    const { http, addApp, addRecording } = await httpFixture(t, db);
+    const { server } = await addApp('inherit');
+    const put = (url: string, payload: object) =>
+      http.inject({ method: 'PUT', url, headers: { authorization: server }, payload });
+    for (const id of ['a', 'b', 'c']) await put(`/v1/users/${id}`, { name: id });
+    await put('/v1/chats/d', { kind: 'direct', members: ['a', 'b'] });
+    t.equal(
+      (await put('/v1/chats/d', { kind: 'direct', members: ['a', 'c'] })).statusCode,
+      200,
+      'before any call',
+    );
+    await put('/v1/chats/d', { kind: 'direct', members: ['a', 'b'] });
+    await addRecording({ appId: 'inherit', chatId: 'd', callerId: 'a', calleeId: 'b' });
+    for (const other of [
+      { kind: 'direct', members: ['a', 'c'] },
+      { kind: 'group', members: ['a', 'b', 'c'] },
+      { kind: 'group', members: ['a', 'b'] },
+    ]) {
+      const answer = await put('/v1/chats/d', other);
+      t.equal(answer.statusCode, 409, JSON.stringify(other));
+      t.equal(answer.json().code, 'conflict');
+    }
+    t.equal(
+      (await put('/v1/chats/d', { kind: 'direct', name: 'new name', members: ['b', 'a'] })).statusCode,
+      200,
+    );
+  },
+);
 
 t.test('F4 a disclosure text gets a new version only when it changes', async (t) => {
   const { http, addApp } = await httpFixture(t, db);
@@ -144,7 +166,9 @@ t.test('F52 health is told in detail, alive and ready', async (t) => {
   health.status = 'failing';
   health.checks.database = { ok: false, detail: 'no answer' };
   t.equal(await status('/v1/health'), 503);
-  t.match((await http.inject('/v1/health')).json(), { checks: { database: { ok: false, detail: 'no answer' } } });
+  t.match((await http.inject('/v1/health')).json(), {
+    checks: { database: { ok: false, detail: 'no answer' } },
+  });
   t.equal(await status('/v1/health/ready'), 503);
   t.equal(await status('/v1/health/live'), 200);
 });
@@ -160,7 +184,10 @@ t.test('F50 the API describes itself as OpenAPI, with every route of it and who 
   }
   t.strictSame(spec.paths['/v1/users/{id}'].put.security, [{ appKey: [] }]);
   t.strictSame(spec.paths['/v1/recordings/{id}'].get.security, [{ appKey: [] }, { userToken: [] }]);
-  t.equal(spec.paths['/v1/users/{id}'].put.requestBody.content['application/json'].schema.additionalProperties, false);
+  t.equal(
+    spec.paths['/v1/users/{id}'].put.requestBody.content['application/json'].schema.additionalProperties,
+    false,
+  );
 });
 
 t.test('each answer carries the security headers', async (t) => {

@@ -29,7 +29,8 @@ export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart
   };
 };
 
-class InvalidInput extends Error {
+/** What the compiled schemas answer; the framework hands it on as it is. */
+export class InvalidInput extends Error {
   readonly errors: readonly SchemaError[];
   readonly part: string;
 
@@ -41,8 +42,7 @@ class InvalidInput extends Error {
 }
 
 /** The path of each wrong value and what was expected there. The value itself is not repeated: it may be secret. */
-export function validationErrorOf(error: unknown): VerbatimError {
-  if (!(error instanceof InvalidInput)) return new VerbatimError('bad_request', undefined, { cause: error });
+export function validationErrorOf(error: InvalidInput): VerbatimError {
   const lines = new Set<string>();
   for (const one of error.errors) {
     // Its parent says the same with the name of the key; and the choices of a union follow as `const`.
@@ -54,7 +54,8 @@ export function validationErrorOf(error: unknown): VerbatimError {
 }
 
 function takenValue(schema: TSchema, part: string | undefined, given: unknown): unknown {
-  if (part === 'body') return given === undefined ? {} : given;
+  // The framework hands an absent body over as null.
+  if (part === 'body') return given ?? {};
   return part === 'querystring' ? Value.Convert(schema, given) : given;
 }
 

@@ -47,7 +47,8 @@ const CASES: [string | undefined, RangeAnswer][] = [
 ];
 
 t.test('F25 a range header means what RFC 9110 says, and nothing else is served in parts', async (t) => {
-  for (const [header, expected] of CASES) t.strictSame(answerRange(header, 1_000), expected, String(header).slice(0, 40));
+  for (const [header, expected] of CASES)
+    t.strictSame(answerRange(header, 1_000), expected, String(header).slice(0, 40));
 });
 
 t.test('no range header whatever leads outside the file', async (t) => {

@@ -66,6 +66,8 @@ export const LegReport = Type.Object({
   packets: Type.Integer(),
   lost: Type.Integer(),
   duplicates: Type.Integer(),
+  /** Packets that are in the journal but not in the file, because they hold no Opus audio. */
+  unusable: Type.Optional(Type.Integer()),
   /** Spans without audio longer than a second: offset from the start and length. */
   gaps: Type.Array(Type.Object({ atMs: Type.Integer(), lengthMs: Type.Integer() })),
 });

@@ -4,8 +4,11 @@ import { CallMode, ExternalId, Uuid } from './ids.ts';
 /** REST bodies under `/v1`. Requests refuse unknown keys; answers may gain keys. Times are ISO 8601 in UTC. */
 const closed = { additionalProperties: false };
 
-/** No control characters: a name ends up in headers of notifications, in logs and in file names. */
-const DisplayName = Type.String({ minLength: 1, maxLength: 200, pattern: '^[^\\u0000-\\u001f\\u007f]*$' });
+/** Well-formed Unicode without NUL (which PostgreSQL cannot hold) and without halves of surrogate pairs. */
+const TEXT = '^(?:[^\\ud800-\\udfff\\u0000]|[\\ud800-\\udbff][\\udc00-\\udfff])*$';
+/** The same without control characters: a name ends up in notifications, in logs and on terminals. */
+const LINE = '^(?:[^\\ud800-\\udfff\\u0000-\\u001f\\u007f-\\u009f]|[\\ud800-\\udbff][\\udc00-\\udfff])*$';
+const DisplayName = Type.String({ minLength: 1, maxLength: 200, pattern: LINE });
 const WebUrl = Type.String({ maxLength: 2048, pattern: '^https?://[^\\s\\u0000-\\u001f]+$' });
 
 const Role = Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-z0-9_-]+$' });
@@ -126,7 +129,7 @@ export const Locale = Type.String({
 
 /** The whole text that a person agrees to. Putting a new one makes a new version; the same one changes nothing. */
 export const PutDisclosureBody = Type.Object(
-  { text: Type.String({ minLength: 1, maxLength: 16_384 }) },
+  { text: Type.String({ minLength: 1, maxLength: 16_384, pattern: TEXT }) },
   closed,
 );
 

@@ -29,7 +29,10 @@ export function queueBackend(settings: QueueSettings, durable: boolean): QueueBa
   const options = { connection: {}, prefix: namespace };
   if (settings.redisUrl !== undefined) {
     const connection = { url: settings.redisUrl, maxRetriesPerRequest: null };
-    return { options, factory: (name, opts, extra) => createRedisBackend(name, { ...opts, connection }, extra) };
+    return {
+      options,
+      factory: (name, opts, extra) => createRedisBackend(name, { ...opts, connection }, extra),
+    };
   }
   const connection = {
     connectionString: settings.databaseUrl,
@@ -39,13 +42,19 @@ export function queueBackend(settings: QueueSettings, durable: boolean): QueueBa
     keepAlive: true,
     options: durable ? '-c synchronous_commit=on' : '-c synchronous_commit=off',
   };
-  return { options, factory: (name, opts, extra) => createPostgresBackend(name, { ...opts, connection }, extra) };
+  return {
+    options,
+    factory: (name, opts, extra) => createPostgresBackend(name, { ...opts, connection }, extra),
+  };
 }
 
 /** Creates or updates the queue's tables. The daemon does it once, before a recorder may connect; no-op on Redis. */
 export async function migrateQueue(settings: QueueSettings): Promise<void> {
   if (settings.redisUrl !== undefined) return;
-  const connection = { connectionString: settings.databaseUrl, schema: settings.namespace ?? QUEUE_NAMESPACE };
+  const connection = {
+    connectionString: settings.databaseUrl,
+    schema: settings.namespace ?? QUEUE_NAMESPACE,
+  };
   const backend = createPostgresBackend('migrate', { connection: { ...connection, max: 1, migrate: true } });
   try {
     await backend.waitUntilReady();

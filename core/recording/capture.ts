@@ -92,7 +92,9 @@ export class Capture {
   async start(source: { ip: string; port: number }, legs: readonly CaptureLeg[]): Promise<void> {
     this.#assertLive();
     const timer = setTimeout(() => {
-      this.#rejectReady(new VerbatimError('recorder_unavailable', 'the recorder did not take the legs in time'));
+      this.#rejectReady(
+        new VerbatimError('recorder_unavailable', 'the recorder did not take the legs in time'),
+      );
     }, READY_TIMEOUT_MS);
     try {
       await this.#acts.send(this.recorder.recorderId, {
@@ -142,7 +144,8 @@ export class Capture {
       case 'failed':
         this.#resolveEnded(event);
         // An end that nobody asked for is a loss: the recorder shut down, or its disk failed.
-        if (this.#stopping === undefined) this.lose(event.type === 'failed' ? event.reason : 'recorder_ended');
+        if (this.#stopping === undefined)
+          this.lose(event.type === 'failed' ? event.reason : 'recorder_ended');
         return;
     }
   }
@@ -172,7 +175,9 @@ export class Capture {
 
   async #stop(reason: string): Promise<void> {
     this.#rejectReady(new VerbatimError('recorder_unavailable', 'the capture was stopped'));
-    this.#rejectArmed(new VerbatimError('recorder_unavailable', 'the capture was stopped before it was armed'));
+    this.#rejectArmed(
+      new VerbatimError('recorder_unavailable', 'the capture was stopped before it was armed'),
+    );
     if (this.#lost === undefined) {
       await this.#acts
         .send(this.recorder.recorderId, { type: 'stop', ...this.#ref(), reason })

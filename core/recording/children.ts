@@ -99,7 +99,10 @@ export class WorkerChild {
     onExit?.(this.#recorderId);
     if (this.#closing !== undefined) return;
     if (Date.now() - this.#startedAt > STEADY_AFTER_MS) this.#backoffMs = FIRST_BACKOFF_MS;
-    log.warn({ role, code, signal, againInMs: this.#backoffMs }, 'a worker process died and is started again');
+    log.warn(
+      { role, code, signal, againInMs: this.#backoffMs },
+      'a worker process died and is started again',
+    );
     this.#timer = setTimeout(() => this.#start(), this.#backoffMs);
     this.#backoffMs = Math.min(this.#backoffMs * 2, MAX_BACKOFF_MS);
   }
@@ -111,7 +114,10 @@ export class WorkerChild {
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGTERM');
     const timer = setTimeout(() => {
-      this.#options.log.warn({ role: this.#options.role }, 'a worker process did not leave in time and is killed');
+      this.#options.log.warn(
+        { role: this.#options.role },
+        'a worker process did not leave in time and is killed',
+      );
       child.kill('SIGKILL');
     }, STOP_MS);
     await gone;

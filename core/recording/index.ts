@@ -1,8 +1,9 @@
 // recording: one recording's life from a call's accept to its last state: the queue, arming, loss, recovery.
 // Not here: packets and journals' bytes (recorder-worker, store), who may call or listen (call, library).
 // Imported by: core/call, core/http, core/app.ts.
-export { Capture } from './capture.ts';
-export type { Head, RecorderAddress } from './capture.ts';
+
 export type { QueueSettings } from './backend.ts';
+export type { Head, RecorderAddress } from './capture.ts';
+export { Capture } from './capture.ts';
 export type { RecorderInfo, RecordingServiceOptions } from './service.ts';
 export { RecordingService } from './service.ts';

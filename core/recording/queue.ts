@@ -71,15 +71,20 @@ export class RecorderQueue {
     const waiting = await this.#captures.getJob(`${job.recordingId}-${job.epoch}`);
     if (waiting === undefined) return;
     // A job that a recorder holds is locked and cannot be removed; its expiry makes the recorder give up.
-    await waiting.remove().catch((error: unknown) => this.#log.info({ err: error }, 'capture job already taken'));
+    await waiting
+      .remove()
+      .catch((error: unknown) => this.#log.info({ err: error }, 'capture job already taken'));
   }
 
   /** Queues the finalising of a recording; while such a job exists a second one is not made. */
-  async addFinalise(job: FinaliseJob): Promise<void> {
+  async addFinalise(
+    job: FinaliseJob,
+    { attempts = FINALISE_ATTEMPTS, backoffMs = FINALISE_BACKOFF_MS } = {},
+  ): Promise<void> {
     await this.#finalises.add('finalise', job, {
       jobId: job.recordingId,
-      attempts: FINALISE_ATTEMPTS,
-      backoff: { type: 'exponential', delay: FINALISE_BACKOFF_MS },
+      attempts,
+      backoff: { type: 'exponential', delay: backoffMs },
       removeOnComplete: true,
       // A failed job stays until the daemon has written the failure down and calls clearFinalise.
       removeOnFail: false,
@@ -133,7 +138,8 @@ export class RecorderQueue {
       QUEUES.events,
       async (job) => {
         const event = parse(RecorderEvent, job.data);
-        if (event === undefined) this.#log.warn({ name: job.name }, 'a recorder event of unknown shape was dropped');
+        if (event === undefined)
+          this.#log.warn({ name: job.name }, 'a recorder event of unknown shape was dropped');
         else handler(event);
       },
       {
@@ -155,7 +161,9 @@ export class RecorderQueue {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#events?.close();
-      await Promise.all([this.#captures, this.#finalises, ...this.#commands.values()].map((queue) => queue.close()));
+      await Promise.all(
+        [this.#captures, this.#finalises, ...this.#commands.values()].map((queue) => queue.close()),
+      );
       this.#commands.clear();
     })();
     return this.#closing;

@@ -44,7 +44,8 @@ export class Recovery {
 
   /** Makes the folders that recorders and finalisers write to. */
   async prepare(): Promise<void> {
-    for (const dir of [this.#paths.journals, this.#paths.wal, this.#paths.recordings]) await mkdirDurable(dir);
+    for (const dir of [this.#paths.journals, this.#paths.wal, this.#paths.recordings])
+      await mkdirDurable(dir);
   }
 
   /** Replays the logs of all recorders that are gone, and looks for journals that nobody knows. */
@@ -64,7 +65,10 @@ export class Recovery {
       unknown.push(...chunk.filter((id) => !known.has(id)));
     }
     if (unknown.length > 0)
-      this.#log.error({ recordings: unknown.slice(0, 20), count: unknown.length }, 'journals of unknown recordings');
+      this.#log.error(
+        { recordings: unknown.slice(0, 20), count: unknown.length },
+        'journals of unknown recordings',
+      );
     return { logs: recovered.length, unknown };
   }
 
@@ -128,8 +132,10 @@ export class Recovery {
   }
 
   #tell({ segments, blocks, journals, removed }: Awaited<ReturnType<typeof recoverLog>>): void {
-    if (segments > 0) this.#log.info({ segments, blocks, journals: journals.length }, 'a commit log was replayed');
+    if (segments > 0)
+      this.#log.info({ segments, blocks, journals: journals.length }, 'a commit log was replayed');
     for (const { path, problem } of removed ? [] : journals)
-      if (problem !== undefined) this.#log.error({ path, problem }, 'a journal does not fit its log; both are kept');
+      if (problem !== undefined)
+        this.#log.error({ path, problem }, 'a journal does not fit its log; both are kept');
   }
 }

@@ -57,6 +57,7 @@ const SWEEP_ROWS = 500;
 /** A recorder that is asked to stop, or that loses its daemon, is gone within this. */
 const RELEASE_TIMEOUT_MS = 8_000;
 const MAX_RECOVERED = 100_000;
+const RECOVER_AT_ONCE = 16;
 const OPEN_STATES = ['armed', 'capturing', 'processing'] as const;
 /** How often a finalise job that vanished from the queue is made again before the recording is given up. */
 const MAX_REQUEUES = 3;
@@ -149,7 +150,9 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
         },
       );
       this.#captures.set(recordingId, capture);
-      void this.#inOrder(recordingId, () => setRecorder(this.#db, recordingId, job.epoch, recorder.recorderId));
+      void this.#inOrder(recordingId, () =>
+        setRecorder(this.#db, recordingId, job.epoch, recorder.recorderId),
+      );
       return capture;
     } catch (error) {
       const failure =
@@ -170,7 +173,10 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
     this.#assertOpen();
     const report = await this.#recovery.atStart(this.#db);
     const rows = await openRecordings(this.#db, OPEN_STATES, MAX_RECOVERED);
-    await Promise.all(rows.map((row) => this.#takeUp(row)));
+    for (let at = 0; at < rows.length; at += RECOVER_AT_ONCE)
+      await Promise.all(rows.slice(at, at + RECOVER_AT_ONCE).map((row) => this.#takeUp(row)));
+    for (const recorderId of new Set(rows.map((row) => row.recorderId)))
+      if (recorderId !== null && !this.#recorders.has(recorderId)) this.#forget(recorderId);
     return { ...report, recordings: rows.length };
   }
 
@@ -218,7 +224,10 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
       return await listening;
     } catch (error) {
       this.#queue.withdrawCapture(job).catch((again: unknown) => {
-        this.#log.warn({ recordingId, err: again }, 'a capture job could not be taken back; it expires by itself');
+        this.#log.warn(
+          { recordingId, err: again },
+          'a capture job could not be taken back; it expires by itself',
+        );
       });
       throw error;
     } finally {
@@ -277,7 +286,9 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
       // Nobody waits for it any more: it must not sit there with an open journal.
       this.#queue
         .send(recorderId, { type: 'stop', recordingId, epoch, reason: 'expired' })
-        .catch((error: unknown) => this.#log.warn({ recordingId, err: error }, 'a late recorder was not stopped'));
+        .catch((error: unknown) =>
+          this.#log.warn({ recordingId, err: error }, 'a late recorder was not stopped'),
+        );
     }
   }
 
@@ -312,10 +323,16 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
 
   #recorderGone(recorderId: string, reason: string): void {
     if (!this.#recorders.delete(recorderId)) return;
-    const captures = [...this.#captures.values()].filter((capture) => capture.recorder.recorderId === recorderId);
+    const captures = [...this.#captures.values()].filter(
+      (capture) => capture.recorder.recorderId === recorderId,
+    );
     if (captures.length > 0 && this.#closing === undefined)
       this.#log.error({ recorderId, reason, captures: captures.length }, 'a recorder is lost');
     for (const capture of captures) capture.lose(reason);
+    this.#forget(recorderId);
+  }
+
+  #forget(recorderId: string): void {
     this.#queue.forget(recorderId).catch((error: unknown) => {
       this.#log.info({ recorderId, err: error }, 'the commands of a recorder that is gone stay in the queue');
     });
@@ -353,7 +370,9 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
     this.#requeues.delete(recordingId);
     await this.#change(
       recordingId,
-      result.ok ? { to: 'available', result } : { to: 'failed', reason: result.reason, detail: result.detail },
+      result.ok
+        ? { to: 'available', result }
+        : { to: 'failed', reason: result.reason, detail: result.detail },
     );
     await this.#queue.clearFinalise(recordingId).catch(() => undefined);
   }
@@ -439,7 +458,10 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
   /** Runs after everything asked before for the same recording. A failure is logged: the sweep takes it up. */
   async #inOrder(recordingId: string, work: () => Promise<unknown>): Promise<void> {
     const chain = (this.#chains.get(recordingId) ?? Promise.resolve()).then(work).catch((error: unknown) => {
-      this.#log.error({ recordingId, err: error }, 'a step of a recording failed and is taken up again later');
+      this.#log.error(
+        { recordingId, err: error },
+        'a step of a recording failed and is taken up again later',
+      );
     });
     this.#chains.set(recordingId, chain);
     await chain;

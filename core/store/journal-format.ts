@@ -282,8 +282,10 @@ export interface JournalMark {
   leg?: 0 | 1;
   /** Wall-clock ms of what is marked, when it is not the block's own time. */
   atMs?: number;
-  /** SSRC change: the new one. */
+  /** The SSRC of the leg from here on. */
   ssrc?: number;
+  /** RFC 8285 id of the leg's audio level extension (RFC 6464) from here on. */
+  audioLevelExtId?: number;
   /** Clock step: wall minus monotonic moved by this much. */
   stepMs?: number;
   note?: string;

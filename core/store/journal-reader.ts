@@ -177,6 +177,7 @@ export class JournalReader implements AsyncIterable<JournalBlock> {
     let ended: JournalBlock | undefined;
     let problem = this.header === undefined ? 'the file header is not whole' : undefined;
     let undecryptable = false;
+    let outOfOrder = false;
     let acknowledgedSeen = this.#isAcknowledged(0, head);
     while (problem === undefined && at < this.#bytes.sizeBytes && ended === undefined) {
       const raw = await this.#bytes.block(at);
@@ -184,8 +185,14 @@ export class JournalReader implements AsyncIterable<JournalBlock> {
         problem = `no block at byte ${at}`;
         break;
       }
+      if (raw.header.seq !== seq + 1) {
+        // A whole header with another number is not what a torn write leaves: a block is missing before it.
+        problem = `block ${raw.header.seq} stands where block ${seq + 1} belongs`;
+        outOfOrder = true;
+        break;
+      }
       const next = chainHead(head, raw.headerBytes, raw.ciphertext);
-      if (raw.header.seq !== seq + 1 || !next.equals(raw.chain)) {
+      if (!next.equals(raw.chain)) {
         problem = `block ${seq + 1} at byte ${at} does not follow the chain`;
         break;
       }
@@ -207,7 +214,7 @@ export class JournalReader implements AsyncIterable<JournalBlock> {
     if (ended !== undefined && behind) {
       status = 'corrupt';
       problem = 'something follows END';
-    } else if (undecryptable || (behind && (await this.#plausibleAfter(at + 1)))) {
+    } else if (undecryptable || outOfOrder || (behind && (await this.#plausibleAfter(at + 1)))) {
       status = 'corrupt';
     } else if (!acknowledgedSeen) {
       status = 'rollback';

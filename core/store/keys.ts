@@ -9,12 +9,14 @@ const MAX_RECIPIENTS = 16;
 
 /**
  * Makes sure that `secretsDir/server.age` (0600) and `keysDir/recording.pub` exist, and returns the server's
- * recipient. What exists is never replaced: an identity that is lost takes every recording with it.
+ * recipient. An identity that exists is never replaced: one that is lost takes every recording with it. The
+ * recipients follow the settings: `recovery` are the operator's offline keys, for recordings from now on.
  * Both files are in the form that the `age` tools read and write.
  */
 export async function generateServerIdentity(
   secretsDir: string,
   keysDir: string,
+  recovery: readonly string[] = [],
 ): Promise<{ recipient: string; created: boolean }> {
   await mkdirDurable(secretsDir);
   await mkdirDurable(keysDir);
@@ -26,7 +28,7 @@ export async function generateServerIdentity(
     created = await createOnce(identityPath, text, 0o600);
   }
   const recipient = await identityToRecipient(await readIdentity(secretsDir));
-  await createOnce(join(keysDir, RECIPIENTS_FILE), `${recipient}\n`, 0o644);
+  await writeRecipients(join(keysDir, RECIPIENTS_FILE), [recipient, ...recovery]);
   return { recipient, created };
 }
 
@@ -57,6 +59,11 @@ export async function readRecipients(keysDir: string): Promise<string[]> {
     }
   }
   return recipients;
+}
+
+async function writeRecipients(path: string, recipients: readonly string[]): Promise<void> {
+  const text = recipients.map((each) => `${each}\n`).join('');
+  if ((await readIfThere(path)) !== text) await writeFileDurable(path, text, { mode: 0o644 });
 }
 
 function significantLines(text: string): string[] {

@@ -145,7 +145,8 @@ function generateLeg(
     if (random() < (plan.configChanges * frameMs) / 1000) {
       config = configs[Math.floor(random() * configs.length)] as number;
     }
-    if (pauseLeft === 0 && random() < (plan.dtx * frameMs) / 1000) pauseLeft = Math.floor(20 + random() * 200);
+    if (pauseLeft === 0 && random() < (plan.dtx * frameMs) / 1000)
+      pauseLeft = Math.floor(20 + random() * 200);
     if (pauseLeft > 0) pauseLeft -= 1;
     const sent = pauseLeft % 20 === 0;
     if (sent) {
@@ -157,7 +158,8 @@ function generateLeg(
       const lost = random() < plan.loss;
       const again = lost && random() < plan.retransmit;
       if (!lost || again) {
-        const first = arrivalMs + (again ? 60 + random() * 100 : 0) + (random() < plan.reorder ? random() * 90 : 0);
+        const first =
+          arrivalMs + (again ? 60 + random() * 100 : 0) + (random() < plan.reorder ? random() * 90 : 0);
         push(call, leg, packet, base, first);
         frames.push({ leg, payload, saidMs });
         if (random() < plan.duplicate) {

@@ -30,7 +30,11 @@ export function rtpPacket(fields: RtpFields): Buffer {
   return Buffer.concat([header, payload, tail]);
 }
 
-export function senderReport({ ssrc, ntpSeconds = 0, rtpTimestamp = 0 }: {
+export function senderReport({
+  ssrc,
+  ntpSeconds = 0,
+  rtpTimestamp = 0,
+}: {
   ssrc: number;
   ntpSeconds?: number;
   rtpTimestamp?: number;

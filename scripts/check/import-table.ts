@@ -1,7 +1,8 @@
 /**
  * Who may import whom, as data. A room is a folder or a single file; a file belongs to the room with the longest
- * matching path. Inside a room everything may import everything (but never in a cycle). From another room only its
- * doors may be imported: its `index.ts`, or what `doors` names. A package that is not listed is refused, so that
+ * matching path. Inside a room everything may import everything (but never in a cycle), and so may a file that is a
+ * room of its own inside a folder. From another room only its doors may be imported: its `index.ts`, or what `doors`
+ * names. A package that is not listed is refused, so that
  * a new one is a decision made here and in docs/dependencies.md.
  */
 export interface Room {
@@ -175,6 +176,8 @@ export const ROOMS: readonly Room[] = [
     packages: ['typebox', 'age-encryption', 'mediabunny', ...QUEUE],
     typesOfPackages: LOG,
     builtins: 'all',
+    // Making a file of journals, and reading it back: for benchmarks, the canary and journeys.
+    doors: ['recorder-worker/index.ts', 'recorder-worker/finalise.ts', 'recorder-worker/mux-read.ts'],
   },
   {
     path: 'client/sdk',
@@ -185,7 +188,13 @@ export const ROOMS: readonly Room[] = [
     builtins: 'none',
   },
   { path: 'client/ui', rooms: ['client/sdk'], packages: ['vue'], builtins: 'none' },
-  { path: 'client/demo', rooms: ['client/ui', 'client/sdk'], packages: ['vue'], builtins: 'none' },
+  {
+    path: 'client/demo',
+    rooms: ['client/ui', 'client/sdk'],
+    typesOf: ['core/protocol'],
+    packages: ['vue'],
+    builtins: 'none',
+  },
   { path: 'client/vite.config.ts', rooms: [], packages: ['vite'], builtins: 'all' },
   { path: 'admin', rooms: [], typesOf: ['core/protocol'], packages: ['vue'], builtins: 'none' },
   { path: 'admin/vite.config.ts', rooms: [], packages: ['vite'], builtins: 'all' },
@@ -197,6 +206,7 @@ export const ROOMS: readonly Room[] = [
       'mediasoup',
       'playwright-core',
       'postgres',
+      'typebox',
       'typescript',
       'vite',
       'ws',
@@ -210,10 +220,11 @@ export const ROOMS: readonly Room[] = [
 /**
  * A test may import more: every file of its own room, the doors of every other room, other tests' support,
  * everything under `scripts/lib/`, and every package. Test support is what lies under a `test/` folder or is
- * called `fixture.ts` or `*-fixture.ts`; nothing but a test imports it.
+ * called `fixture.ts` or `*-fixture.ts`; nothing but a test imports it. Benchmarks count as tests.
  */
 export const TESTS = {
-  isTest: (path: string): boolean => /(\.test|[/-]fixture)\.ts$/.test(path) || /(^|\/)test\//.test(path),
+  isTest: (path: string): boolean =>
+    /(\.test|[/-]fixture)\.ts$/.test(path) || /(^|\/)(test|bench)\//.test(path),
   support: ['scripts/lib/'],
 } as const;
 

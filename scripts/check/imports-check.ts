@@ -69,8 +69,8 @@ function refusedFile(
   const to = roomOf(path, rooms);
   if (test && (TESTS.isTest(path) || TESTS.support.some((folder) => path.startsWith(folder))))
     return undefined;
-  if (from && to === from) return undefined;
   if (!to) return `imports ${path}, which lies in no room of the table`;
+  if (edge.from.startsWith(`${to.path}/`)) return undefined;
 
   const allowed = test || from?.rooms.includes(to.path) || from?.typesOf?.includes(to.path);
   if (!allowed) return `${from?.path} may not import ${to.path}`;

@@ -1,38 +1,77 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import type { CallMode, CallView, DemoToken, Recording } from '#protocol';
-import type { CallStats, VerbatimClient } from '../../client/sdk/index.ts';
 import { findProgram } from './tools.ts';
 
 export type Name = 'alice' | 'bob';
 
-/** What the demo page marks for tests; every one of them is something that a person can see or click. */
+/** The `data-testid`s of the demo page (client/demo/README.md) that a person clicks. */
 const MARKS = {
+  menu: 'call-menu-button',
   call: { voice: 'call-voice', secure: 'call-secure' },
-  consent: 'consent-accept',
-  accept: 'accept',
-  decline: 'decline',
-  hangUp: 'hangup',
-  mute: 'mute',
+  consent: 'consent-confirm',
+  accept: 'incoming-accept',
+  decline: 'incoming-decline',
+  hangUp: 'call-hangup',
+  mute: 'call-mute',
 } as const;
 
 /** Nothing that a person waits for in a call may take longer on a machine that is busy with tests. */
 const TIMEOUT_MS = 20_000;
 const POLL_MS = 20;
 
-/** One event of the SDK in a page. `atMs` is Unix time with fractions, comparable between pages of one machine. */
+/** One event of the SDK in a page, or a click. `atMs` is Unix time with fractions, comparable between pages of one machine. */
 export type Seen = { atMs: number } & (
   | { type: 'call'; call: CallView | null }
   | { type: 'incoming'; call: CallView }
   | { type: 'ended'; call: CallView; error: string | null }
   | { type: 'recording'; recordingId: string; state: string; reason: string | null }
   | { type: 'connection'; state: string }
+  | { type: 'click'; mark: string }
 );
+
+/** The SDK's figures of a call (client/sdk `CallStats`), as far as tests look at them. */
+export interface CallStats {
+  inbound: { packets: number; bytes: number; lost: number; jitter: number; totalAudioEnergy: number };
+  outbound: { packets: number; bytes: number };
+  rttMs?: number;
+}
+
+/**
+ * The part of client/sdk `VerbatimClient` that is used here. It is written down again because the SDK's own types
+ * need those of the DOM, which programs outside the browser do not have.
+ */
+interface PageClient {
+  state: string;
+  on(event: 'connection', listener: (event: { state: string }) => void): void;
+  on(event: 'call', listener: (call: CallView | undefined) => void): void;
+  on(event: 'incoming', listener: (call: CallView) => void): void;
+  on(event: 'ended', listener: (event: { call: CallView; error?: { code: string } }) => void): void;
+  on(
+    event: 'recording',
+    listener: (event: { recordingId: string; state: string; reason?: string }) => void,
+  ): void;
+  stats(): Promise<CallStats>;
+  listRecordings(chatId: string): Promise<{ recordings: Recording[] }>;
+  playbackUrl(recordingId: string, disposition: 'inline' | 'attachment'): Promise<string>;
+}
 
 /** What the demo page has, as its scripts see it. */
 interface DemoWindow {
-  verbatim?: VerbatimClient;
+  verbatim?: PageClient;
   verbatimSeen?: Seen[];
+}
+
+interface Marked {
+  getAttribute(name: string): string | null;
+}
+
+interface ClickSource {
+  addEventListener(
+    type: 'click',
+    listener: (event: { target: { closest(selector: string): Marked | null } }) => void,
+    capture: boolean,
+  ): void;
 }
 
 /**
@@ -109,14 +148,14 @@ export class Person {
     this.#url = options.url;
     this.#context = options.context;
     this.#ownsBrowser = options.ownsBrowser;
-  }
-
-  /** Loads the page (again) and waits until it is signed in. */
-  async open(): Promise<void> {
     this.page.on('pageerror', (error) => this.complaints.push(error.message));
     this.page.on('console', (message) => {
       if (message.type() === 'error') this.complaints.push(message.text());
     });
+  }
+
+  /** Loads the page (again) and waits until it is signed in. */
+  async open(): Promise<void> {
     await this.page.goto(`${this.#url}/demo/?as=${this.as}`);
     await this.#until('be online', () => {
       const { verbatim } = globalThis as DemoWindow;
@@ -125,34 +164,30 @@ export class Person {
     await this.page.evaluate(watch);
   }
 
-  /** Places a call as a person does: the button, and for a secure call the consent to the disclosure text. */
+  /** Places a call as a person does: the menu, and for a secure call the consent to the disclosure text. */
   async call(mode: CallMode): Promise<void> {
-    await this.page.getByTestId(MARKS.call[mode]).click();
-    if (mode === 'secure') await this.page.getByTestId(MARKS.consent).click();
+    await this.#click(MARKS.menu);
+    await this.#click(MARKS.call[mode]);
+    if (mode === 'secure') await this.#click(MARKS.consent);
   }
 
   /** Waits for the ringing and accepts. Answers the moment of the click, in Unix time with fractions. */
-  async accept(): Promise<number> {
-    await this.page.getByTestId(MARKS.accept).waitFor();
-    const clickedAtMs = await this.page.evaluate(now);
-    await this.page.getByTestId(MARKS.accept).click();
-    return clickedAtMs;
+  accept(): Promise<number> {
+    return this.#click(MARKS.accept);
   }
 
-  async decline(): Promise<void> {
-    await this.page.getByTestId(MARKS.decline).click();
+  decline(): Promise<number> {
+    return this.#click(MARKS.decline);
   }
 
   /** Hangs up. Answers the moment of the click. */
-  async hangUp(): Promise<number> {
-    const clickedAtMs = await this.page.evaluate(now);
-    await this.page.getByTestId(MARKS.hangUp).click();
-    return clickedAtMs;
+  hangUp(): Promise<number> {
+    return this.#click(MARKS.hangUp);
   }
 
   /** Presses the mute button, which unmutes the second time. */
-  async toggleMute(): Promise<void> {
-    await this.page.getByTestId(MARKS.mute).click();
+  toggleMute(): Promise<number> {
+    return this.#click(MARKS.mute);
   }
 
   /** Waits until the page's call is in this state; `recording` is an active call that is recorded. */
@@ -267,6 +302,19 @@ export class Person {
     if (this.#ownsBrowser) await this.browser.close();
   }
 
+  /** Waits until a person could click there, clicks, and answers when the page noticed. */
+  async #click(mark: string): Promise<number> {
+    try {
+      await this.page.getByTestId(mark).click();
+    } catch (error) {
+      throw new Error(`${this.as} could not click ${mark}; ${await this.#story()}`, { cause: error });
+    }
+    const clicks = (await this.seen()).filter((one) => one.type === 'click' && one.mark === mark);
+    const last = clicks.at(-1);
+    if (!last) throw new Error(`${this.as} clicked ${mark}, and the page did not notice`);
+    return last.atMs;
+  }
+
   async #until(what: string, condition: () => boolean): Promise<void> {
     try {
       await this.page.waitForFunction(condition, undefined, { timeout: TIMEOUT_MS, polling: POLL_MS });
@@ -283,16 +331,11 @@ export class Person {
     const events = seen.map((one) => {
       if (one.type === 'call' || one.type === 'incoming') return `${one.type} ${one.call?.state ?? 'none'}`;
       if (one.type === 'ended') return `ended ${one.call.endReason ?? ''} ${one.error ?? ''}`.trim();
-      return `${one.type} ${one.state}`;
+      return `${one.type} ${one.type === 'click' ? one.mark : one.state}`;
     });
     const complaints = this.complaints.length > 0 ? `; the page says: ${this.complaints.join(' / ')}` : '';
     return `seen: ${events.join(', ') || 'nothing'}${complaints}`;
   }
-}
-
-/** Runs in the page. */
-function now(): number {
-  return performance.timeOrigin + performance.now();
 }
 
 /** Runs in the page: keeps what the SDK reports, with the time. */
@@ -302,7 +345,15 @@ function watch(): void {
   if (client === undefined || page.verbatimSeen !== undefined) return;
   const seen: Seen[] = [];
   page.verbatimSeen = seen;
+  // The scripts of this project are checked without the DOM's types.
+  const { document } = globalThis as unknown as { document: ClickSource };
   const at = (): number => performance.timeOrigin + performance.now();
+  const click = ({ target }: { target: { closest(selector: string): Marked | null } }): void => {
+    const mark = target.closest('[data-testid]')?.getAttribute('data-testid');
+    if (mark) seen.push({ atMs: at(), type: 'click', mark });
+  };
+  // In the capture phase: before the page's own handlers have done anything.
+  document.addEventListener('click', click, true);
   client.on('connection', ({ state }) => seen.push({ atMs: at(), type: 'connection', state }));
   client.on('incoming', (call) => seen.push({ atMs: at(), type: 'incoming', call }));
   client.on('call', (call) => seen.push({ atMs: at(), type: 'call', call: call ?? null }));

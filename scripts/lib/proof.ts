@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { dataPaths, FLAG_RTCP, parseJournalName, readIdentity, readJournal, recordsOf } from '#store';
-import { extractStreams, opusFrames } from '../../recorder-worker/index.ts';
+import { extractStreams, opusFrames } from '../../recorder-worker/mux-read.ts';
 import { run } from './run.ts';
 
 export interface FrameProof {
@@ -45,7 +45,7 @@ async function capturedFrames(
   recordingId: string,
 ): Promise<Record<'caller' | 'callee', Buffer[]>> {
   const paths = dataPaths(dataDir);
-  const identity = await readIdentity(paths.identity);
+  const identity = await readIdentity(paths.secrets);
   const epochs = (await readdir(paths.journals))
     .map(parseJournalName)
     .flatMap((name) => (name?.recording === recordingId ? [name.epoch] : []))

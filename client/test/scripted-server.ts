@@ -1,0 +1,187 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, join } from 'node:path';
+import { generateRouterRtpCapabilities } from 'mediasoup-client/fakeParameters';
+import type { WebSocket } from 'ws';
+import { WebSocketServer } from 'ws';
+import type { CallView, ErrorCode, Method, NotificationName, NotificationParams } from '#protocol';
+import { CLOSE_CODES } from '#protocol';
+
+/** For tests: a server that says what a test tells it to say, in the words of the contract. No call logic. */
+
+export const CALL_ID = '3b241101-e2bb-4255-8caf-4136c566a962';
+/** SHA-256 of the text, by sha256sum. */
+export const DISCLOSURE = {
+  version: 3,
+  locale: 'en',
+  text: 'This call is recorded.',
+  sha256: '7d59eb6bb4ee8ef2d9c4c16fbdf23fd5ca11f5e4d8c5a1f3c5e3f4c0b0f1b9a7',
+};
+const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
+
+export class Refusal {
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode) {
+    this.code = code;
+  }
+}
+
+type Handler = (params: Record<string, unknown>, socket: WebSocket) => unknown;
+interface Request {
+  method: Method;
+  params: Record<string, unknown>;
+}
+
+export function callView(changes: Partial<CallView> = {}): CallView {
+  return {
+    callId: CALL_ID,
+    chatId: 'chat-1',
+    mode: 'secure',
+    side: 'caller',
+    state: 'ringing',
+    recording: false,
+    peer: { userId: 'bob', name: 'Bob' },
+    peerMuted: false,
+    startedAt: new Date().toISOString(),
+    ...changes,
+  };
+}
+
+/** What `session.start` answers, with changes. */
+export function signedIn(changes: Record<string, unknown> = {}): Record<string, unknown> {
+  const now = Date.now();
+  return {
+    appId: 'app',
+    userId: 'alice',
+    serverTime: new Date(now).toISOString(),
+    tokenExpiresAt: new Date(now + 3_600_000).toISOString(),
+    graceMs: 15_000,
+    routerRtpCapabilities: generateRouterRtpCapabilities(),
+    ...changes,
+  };
+}
+
+export async function startScript(files: string) {
+  const handlers = new Map<Method, Handler>();
+  const routes = new Map<string, (token: string | undefined) => { status: number; body: unknown }>();
+  const requests: Request[] = [];
+  const fetched: string[] = [];
+  const wake = new Set<() => void>();
+  const sockets = new Set<WebSocket>();
+  let connections = 0;
+  let seen = 0;
+
+  const http = createServer(async (request, response) => {
+    const path = request.url?.split('?')[0] ?? '/';
+    fetched.push(`${request.method} ${path}`);
+    const route = routes.get(`${request.method} ${path}`);
+    if (route) {
+      const { status, body } = route(request.headers.authorization?.replace('Bearer ', ''));
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      return;
+    }
+    if (path === '/') {
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>empty</title>');
+      return;
+    }
+    try {
+      const file = await readFile(join(files, path.endsWith('/') ? `${path}index.html` : path));
+      response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? TYPES['.html'] }).end(file);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  const ws = new WebSocketServer({ server: http, path: '/v1/signaling' });
+  ws.on('connection', (socket) => {
+    connections += 1;
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('message', async (data) => {
+      const { id, method, params } = JSON.parse(data.toString());
+      requests.push({ method, params });
+      for (const run of wake) run();
+      const result = await (handlers.get(method) ?? (() => ({})))(params, socket);
+      if (result === undefined) return;
+      if (result instanceof Refusal) {
+        const error = { code: -1, message: `refused: ${result.code}`, data: { code: result.code } };
+        socket.send(JSON.stringify({ jsonrpc: '2.0', id, error }));
+      } else socket.send(JSON.stringify({ jsonrpc: '2.0', id, result }));
+    });
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
+
+  const script = {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    requests,
+    fetched,
+    get connections(): number {
+      return connections;
+    },
+    /** Answers a method; `undefined` never answers. Without a handler a method is answered with `{}`. */
+    on(method: Method, handler: Handler): void {
+      handlers.set(method, handler);
+    },
+    /** Answers an HTTP request, `GET /path`. */
+    route(line: string, answer: (token: string | undefined) => { status: number; body: unknown }): void {
+      routes.set(line, answer);
+    },
+    /** The next request of this method after those that were waited for already. */
+    async next(method: Method): Promise<Record<string, unknown>> {
+      for (;;) {
+        while (seen < requests.length) {
+          const request = requests[seen++];
+          if (request?.method === method) return request.params;
+        }
+        await new Promise<void>((resolve) => {
+          const run = (): void => {
+            wake.delete(run);
+            resolve();
+          };
+          wake.add(run);
+        });
+      }
+    },
+    notify<N extends NotificationName>(method: N, params: NotificationParams<N>): void {
+      for (const socket of sockets) socket.send(JSON.stringify({ jsonrpc: '2.0', method, params }));
+    },
+    /** Cuts every socket, as a broken network does. */
+    drop(): void {
+      for (const socket of sockets) socket.terminate();
+    },
+    /** Closes every socket with a reason of the contract. */
+    shut(reason: keyof typeof CLOSE_CODES): void {
+      for (const socket of sockets) socket.close(CLOSE_CODES[reason].code, reason);
+    },
+    /** Forgets what a test before has set up. */
+    reset(): void {
+      script.drop();
+      handlers.clear();
+      routes.clear();
+      requests.length = 0;
+      fetched.length = 0;
+      seen = 0;
+      connections = 0;
+      handlers.set('session.start', () => signedIn());
+      handlers.set('disclosure.get', () => DISCLOSURE);
+      handlers.set('presence.get', () => ({ online: ['bob'] }));
+      handlers.set('call.start', () => callView());
+      handlers.set('call.accept', () => callView({ side: 'callee', state: 'connecting' }));
+      // No media here: a call stays at the opening of its transports.
+      handlers.set('media.open', () => undefined);
+    },
+    async close(): Promise<void> {
+      script.drop();
+      ws.close();
+      http.closeAllConnections();
+      http.close();
+      await once(http, 'close');
+    },
+  };
+  script.reset();
+  return script;
+}

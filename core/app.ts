@@ -1,0 +1,285 @@
+import { statfs } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Config, Secrets } from '#config';
+import { VerbatimError } from '#protocol';
+import type { DataPaths } from '#store';
+import { dataPaths, generateServerIdentity, openSealed, readIdentity } from '#store';
+import { createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from './auth/index.ts';
+import { CallService } from './call/index.ts';
+import { currentDisclosure } from './db/calls.ts';
+import type { Database } from './db/index.ts';
+import { directoryOf, openDatabase, startEmbeddedPostgres } from './db/index.ts';
+import type { HealthCheck } from './health/index.ts';
+import { healthOf } from './health/index.ts';
+import type { HttpApp } from './http/index.ts';
+import { buildHttp } from './http/index.ts';
+import { Library } from './library/index.ts';
+import type { MediaServer } from './media/index.ts';
+import { createMediaServer } from './media/index.ts';
+import { RecordingService } from './recording/index.ts';
+import { DeviceRegistry, signaling } from './signaling/index.ts';
+
+export interface AppOptions {
+  config: Config;
+  secrets: Secrets;
+  log: FastifyBaseLogger;
+  version: string;
+  /** PEM texts, when this server ends TLS itself. */
+  tls?: { cert: string; key: string };
+  /** The environment that worker processes get; the settings of this daemon are added to it. */
+  env?: NodeJS.ProcessEnv;
+  /** A part without which nothing works is gone for good; the sentence is for the operator. */
+  onLost?: (sentence: string) => void;
+}
+
+/** A daemon that is built but does not listen yet. */
+export interface App {
+  readonly http: HttpApp;
+  readonly recording: RecordingService;
+  readonly media: MediaServer;
+  readonly calls: CallService;
+  /** Ends every call with a reason, waits until their journals are closed, then closes every part. Idempotent. */
+  close(): Promise<void>;
+}
+
+const CLIENT_DIR = fileURLToPath(new URL('../client/dist', import.meta.url));
+/** Heartbeats come every 500 ms; a recorder that is silent for longer takes no calls. */
+const RECORDER_SILENT_MS = 2_000;
+const MEBIBYTE = 1024 * 1024;
+
+/**
+ * The only wiring of the daemon. Parts are opened in the order in which they need each other, and closed in the
+ * opposite one, also when a later part cannot be opened.
+ */
+export async function buildApp(options: AppOptions): Promise<App> {
+  const { config, secrets, log } = options;
+  const paths = dataPaths(config.dataDir);
+  const opened: { name: string; close: () => Promise<void> }[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const { name, close } of opened.splice(0).reverse()) {
+      await close().catch((error: unknown) => log.error({ err: error, part: name }, 'a part did not close'));
+    }
+  };
+  try {
+    await generateServerIdentity(paths.secrets, paths.keys, recoveryOf(config));
+    const databaseUrl = await databaseOf(options, opened);
+    const db = await openDatabase({ url: databaseUrl, log, poolSize: config.database.poolSize });
+    opened.push({ name: 'database', close: () => db.close() });
+
+    const recording = await openRecording(options, db, databaseUrl);
+    opened.push({ name: 'recording', close: () => recording.close() });
+    const media = await createMediaServer(mediaOptions(config, log));
+    opened.push({ name: 'media', close: () => media.close() });
+
+    const devices = new DeviceRegistry();
+    const calls = new CallService({
+      db,
+      media,
+      recording,
+      devices,
+      limits: {
+        graceMs: config.call.graceMs,
+        connectTimeoutMs: config.call.connectTimeoutMs,
+        maxCalls: config.limits.maxCalls,
+        ...(config.call.ringTimeoutMs === undefined ? {} : { ringTimeoutMs: config.call.ringTimeoutMs }),
+      },
+      log,
+    });
+    const sessions = new Sessions(db);
+    const library = new Library({
+      db,
+      sessions,
+      signer: new GrantSigner(secrets.grantKey),
+      openRecording: sealedRecordings(paths),
+    });
+    tellParties(recording, devices);
+
+    const auth = createAuthenticator({ db, sealKey: secrets.sealKey });
+    const origins = new Origins(db);
+    const http = await buildHttp({
+      log,
+      version: options.version,
+      settings: {
+        requestsPerMinute: config.limits.requestsPerMinute,
+        trustProxy: config.trustProxy,
+        ...(options.tls === undefined ? {} : { tls: options.tls }),
+      },
+      auth,
+      origins,
+      directory: directoryOf(db),
+      library,
+      health: () => healthOf(options.version, healthChecks({ db, media, recording, config })),
+      clientDir: CLIENT_DIR,
+      ...(demoAllowed(config, log) ? { demo: await openDemo({ db, sealKey: secrets.sealKey }) } : {}),
+      signaling: (app) =>
+        signaling(app, {
+          calls,
+          devices,
+          graceMs: config.call.graceMs,
+          verifyUserToken: (token) => auth.verifyUserToken(token),
+          allowedOrigins: (appId) => origins.ofApp(appId),
+          disclosure: async (appId, locale) => {
+            const text = await currentDisclosure(db, appId, locale);
+            if (!text) throw new VerbatimError('not_found', 'this app has no disclosure text');
+            return text;
+          },
+        }),
+    });
+    opened.push({ name: 'http', close: () => http.close() });
+    // First of all when closing: both sides are told why while their sockets are still open.
+    opened.push({ name: 'calls', close: () => calls.close() });
+
+    const endedCalls = await calls.recover();
+    const recovered = await recording.recover();
+    if (endedCalls > 0 || recovered.recordings > 0 || recovered.unknown.length > 0) {
+      log.warn({ endedCalls, ...recovered }, 'took up what an earlier run left open');
+    }
+    let closing: Promise<void> | undefined;
+    const close = (): Promise<void> => {
+      closing ??= closeAll();
+      return closing;
+    };
+    return { http, recording, media, calls, close };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function databaseOf(
+  { config, secrets, log, onLost }: AppOptions,
+  opened: { name: string; close: () => Promise<void> }[],
+): Promise<string> {
+  if (config.database.url !== undefined) return config.database.url;
+  const embedded = await startEmbeddedPostgres({
+    dataDir: config.dataDir,
+    password: secrets.postgresPassword,
+    log,
+    purpose: 'the Verbatim server',
+    ...(onLost === undefined ? {} : { onLost }),
+  });
+  opened.push({ name: 'embedded PostgreSQL', close: () => embedded.stop() });
+  return embedded.url;
+}
+
+function openRecording(
+  { config, log, env }: AppOptions,
+  db: Database,
+  databaseUrl: string,
+): Promise<RecordingService> {
+  const { url: redisUrl } = config.redis;
+  return RecordingService.open({
+    db,
+    queue: redisUrl === undefined ? { databaseUrl } : { databaseUrl, redisUrl },
+    dataDir: config.dataDir,
+    log,
+    minFreeBytes: config.recording.minFreeMegabytes * MEBIBYTE,
+    children: {
+      recorder: config.recorder.embedded,
+      finaliser: config.recorder.embedded,
+      // The children read the same settings; the address of the database holds a password and goes this way only.
+      env: { ...(env ?? process.env), VERBATIM_DATA_DIR: config.dataDir, VERBATIM_DATABASE_URL: databaseUrl },
+    },
+  });
+}
+
+function mediaOptions(config: Config, log: FastifyBaseLogger): Parameters<typeof createMediaServer>[0] {
+  const { workers, listenIp, announcedAddress, basePort, maxCpu } = config.media;
+  return {
+    listenIp,
+    basePort,
+    maxCpu,
+    log,
+    ...(workers === undefined ? {} : { workers }),
+    ...(announcedAddress === undefined ? {} : { announcedAddress }),
+  };
+}
+
+/** The identity is read once: who can replace the file while the server runs can do so before it starts, too. */
+function sealedRecordings(paths: DataPaths): (recordingId: string) => ReturnType<typeof openSealed> {
+  let identity: Promise<string> | undefined;
+  return async (recordingId) => {
+    identity ??= readIdentity(paths.secrets);
+    return openSealed({ pay: paths.pay(recordingId), hdr: paths.hdr(recordingId), identity: await identity });
+  };
+}
+
+/** Both parties learn at once what became of their recording (F20: alike). */
+function tellParties(recording: RecordingService, devices: DeviceRegistry): void {
+  recording.on('changed', (row) => {
+    const params = {
+      recordingId: row.recordingId,
+      callId: row.callId,
+      chatId: row.chatId,
+      state: row.state,
+      ...(row.reason === null ? {} : { reason: row.reason }),
+    };
+    for (const userId of [row.callerId, row.calleeId]) {
+      devices.notify(row.appId, userId, 'all', 'recording.changed', params);
+    }
+  });
+}
+
+/** Demo tokens are given to whoever asks, so the demo never runs where others can ask. */
+function demoAllowed(config: Config, log: FastifyBaseLogger): boolean {
+  if (!config.demo.enabled) return false;
+  const { host } = config.listen;
+  if (host === 'localhost' || host === '::1' || /^127\./.test(host)) return true;
+  log.warn({ host }, 'demo.enabled is ignored: the demo runs only where the server listens on loopback');
+  return false;
+}
+
+function healthChecks(parts: {
+  db: Database;
+  media: MediaServer;
+  recording: RecordingService;
+  config: Config;
+}): HealthCheck[] {
+  const { db, media, recording, config } = parts;
+  return [
+    {
+      name: 'database',
+      vital: true,
+      ask: async () => {
+        await db.sql`select 1`;
+        return undefined;
+      },
+    },
+    {
+      name: 'media',
+      vital: true,
+      ask: async () => {
+        const workers = await media.stats();
+        if (workers.length === 0) throw new Error('no media worker runs');
+        return `${workers.length} workers, ${workers.reduce((sum, worker) => sum + worker.calls, 0)} calls`;
+      },
+    },
+    {
+      name: 'recorder',
+      // Voice calls go on without one.
+      vital: false,
+      ask: async () => {
+        const ready = recording.recorders.filter(({ silentMs }) => silentMs <= RECORDER_SILENT_MS);
+        if (ready.length === 0) throw new Error('no recorder reports, so secure calls are refused');
+        return `${ready.length} ready, ${ready.reduce((sum, { captures }) => sum + captures, 0)} captures`;
+      },
+    },
+    {
+      name: 'disk',
+      vital: false,
+      ask: async () => {
+        const { bavail, bsize } = await statfs(config.dataDir);
+        const free = Math.floor((bavail * bsize) / MEBIBYTE);
+        const least = config.recording.minFreeMegabytes;
+        if (free < least)
+          throw new Error(`${free} MiB free, secure calls need ${least} (recording.minFreeMegabytes)`);
+        return `${free} MiB free`;
+      },
+    },
+  ];
+}
+
+function recoveryOf(config: Config): string[] {
+  return config.recording.recoveryRecipient === undefined ? [] : [config.recording.recoveryRecipient];
+}

@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { FinaliseResult } from '#protocol';
+import { VerbatimError } from '#protocol';
+import type { SealResult } from '#store';
+import { openSealed, sealFile } from '#store';
+import { readRecording } from './finalise-read.ts';
+import { muxTimeline } from './mux.ts';
+import { peaksOf } from './peaks.ts';
+import { coverageOf } from './timeline-coverage.ts';
+
+export interface FinaliseOptions {
+  /** Paths of the recording's journals, of all epochs. */
+  journals: readonly string[];
+  recordingId: string;
+  /** age identity that opens the journals and the sealed file. */
+  identity: string;
+  /** age recipients that the recording is sealed for. */
+  recipients: readonly string[];
+  /** Where payload and header go. */
+  pay: string;
+  hdr: string;
+  /** Told how long each stage took, for the bench. */
+  onStage?: (stage: FinaliseStage, ms: number) => void;
+}
+
+export type FinaliseStage = 'read' | 'mux' | 'seal' | 'compare' | 'rename';
+
+export const RECORDING_FORMAT = 'audio/webm; codecs=opus';
+
+/**
+ * Makes the recording of one call out of its journals:
+ *   verify and decrypt -> order and align -> mux -> seal to temporary files, fsync -> decrypt those and compare them with
+ *   a second remux from the disk -> rename, fsync the directory.
+ *
+ * Nothing has its final name before it was read back and found equal, so a crash anywhere leaves temporary files and
+ * the journals. Run again it does the same; a recording that stands already and holds the same bytes is kept as it
+ * is, since its payload's hash may be in the ledger by then.
+ *
+ * `ok: false` is final (`no_audio`, `missing_journal`, `corrupt_journal`, `rollback_journal`); what may succeed later
+ * throws. The journals are never changed.
+ */
+export async function finaliseRecording(options: FinaliseOptions): Promise<FinaliseResult> {
+  const timer = stageTimer(options.onStage);
+  const recording = await readRecording(options);
+  timer('read');
+  if (!recording.ok) return recording;
+  const { timeline, journals, truncated } = recording;
+  if (timeline.slots.count === 0) {
+    return { ok: false, reason: 'no_audio', detail: 'the journals hold no audio packet of either leg' };
+  }
+  const file = muxTimeline(timeline);
+  timer('mux');
+  const sealed = (await standing(options, file.bytes)) ?? (await seal(options, file.bytes, timer));
+  return {
+    ok: true,
+    durationMs: Math.round(file.durationSamples / 48),
+    sizeBytes: sealed.sizeBytes,
+    sha256: sealed.sha256,
+    format: RECORDING_FORMAT,
+    paySizeBytes: sealed.paySizeBytes,
+    paySha256: sealed.paySha256,
+    legs: coverageOf(timeline),
+    journals,
+    peaks: peaksOf(timeline),
+    combined: file.combined,
+    truncated,
+  };
+}
+
+async function seal(options: FinaliseOptions, plaintext: Uint8Array, timer: StageTimer): Promise<SealResult> {
+  const { pay, hdr, recipients, identity } = options;
+  const result = await sealFile({
+    plaintext,
+    pay,
+    hdr,
+    recipients,
+    verify: async (temporary) => {
+      timer('seal');
+      // From the disk again: what is wrong in memory now must not pass because it is wrong twice.
+      const again = await readRecording(options);
+      if (!again.ok)
+        throw new VerbatimError('corrupt', `on second reading: ${again.reason}, ${again.detail}`);
+      const expected = muxTimeline(again.timeline).bytes;
+      if (!(await holds({ ...temporary, identity }, expected))) {
+        throw new VerbatimError('corrupt', 'the sealed file does not hold what the journals do');
+      }
+      timer('compare');
+    },
+  });
+  timer('rename');
+  return result;
+}
+
+/** The recording that an earlier run has left, if it holds these bytes. */
+async function standing(options: FinaliseOptions, expected: Uint8Array): Promise<SealResult | undefined> {
+  const { pay, hdr, identity } = options;
+  try {
+    if (!(await holds({ pay, hdr, identity }, expected))) return undefined;
+  } catch (error) {
+    // Not there, or cut off by a crash in the middle of two renames: it is made anew.
+    if (error instanceof VerbatimError && (error.code === 'not_found' || error.code === 'corrupt'))
+      return undefined;
+    throw error;
+  }
+  const hash = createHash('sha256');
+  let paySizeBytes = 0;
+  for await (const chunk of createReadStream(pay)) {
+    hash.update(chunk);
+    paySizeBytes += chunk.length;
+  }
+  return {
+    sizeBytes: expected.length,
+    sha256: createHash('sha256').update(expected).digest('hex'),
+    paySizeBytes,
+    paySha256: hash.digest('hex'),
+  };
+}
+
+/** Chunks of the sealed file that are decrypted at a time. */
+const COMPARE_BYTES = 1024 * 1024;
+
+/** Whether a sealed file decrypts to exactly these bytes. */
+async function holds(
+  file: { pay: string; hdr: string; identity: string },
+  expected: Uint8Array,
+): Promise<boolean> {
+  const sealed = await openSealed(file);
+  try {
+    if (sealed.sizeBytes !== expected.length) return false;
+    for (let offset = 0; offset < expected.length; offset += COMPARE_BYTES) {
+      const piece = await sealed.read(offset, COMPARE_BYTES);
+      if (!piece.equals(expected.subarray(offset, offset + piece.length))) return false;
+    }
+    return true;
+  } finally {
+    await sealed.close();
+  }
+}
+
+type StageTimer = (stage: FinaliseStage) => void;
+
+/** Each call tells how much time went by since the one before. */
+function stageTimer(onStage: FinaliseOptions['onStage']): StageTimer {
+  let last = performance.now();
+  return (stage) => {
+    const now = performance.now();
+    onStage?.(stage, now - last);
+    last = now;
+  };
+}
