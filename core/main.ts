@@ -28,6 +28,8 @@ async function main(): Promise<void> {
   };
   process.on('SIGTERM', () => void leave('SIGTERM', 0));
   process.on('SIGINT', () => void leave('SIGINT', 0));
+  // Started by scripts/start, which has a channel to us: when it is gone, nobody is left who could stop us.
+  process.on('disconnect', () => void leave('the starting process is gone', 0));
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   app = await buildApp({
     config,

@@ -101,10 +101,10 @@ export class Recorder {
 
   async #begin(): Promise<void> {
     const { queue, recorderId, maxCaptures, tellParent } = this.#options;
-    tellParent?.({ type: 'started', recorderId });
-    await this.#beat();
     await queue.takeCommands(recorderId, (command) => this.#command(command));
     await queue.takeCaptures((job) => this.#capture(job), maxCaptures);
+    tellParent?.({ type: 'started', recorderId });
+    void this.#beat();
     this.#timers.push(
       setInterval(() => void this.#beat(), RECORDER_TIMES.heartbeatMs),
       setInterval(() => {

@@ -23,8 +23,8 @@ const MIN_WINDOWS_FOR_SLOPE = 4;
 const MEDIAN_REACH = 2;
 /** Reports of two legs are of one clock when the clocks differ by less, the least transit time included. */
 const SAME_CLOCK = 0.1 * SAMPLE_RATE;
-/** How much earlier or later than its arrivals a run may be placed by its reports. */
-const MAX_BEFORE_REPORT = 0.05 * SAMPLE_RATE;
+/** How much later or earlier than by its arrivals a run may be placed by its reports. */
+const MAX_BEFORE_REPORT = 0.15 * SAMPLE_RATE;
 const MAX_AFTER_REPORT = 0.5 * SAMPLE_RATE;
 
 /** The packets of one leg in the order in which they are played, and when each was said. */
@@ -115,7 +115,8 @@ function minimaOf(leg: Leg, run: Run, shift: number | undefined): Offset {
     for (; next < reports.length && (reports[next] as Report).timestamp <= timestamp; next += 1) {
       addReport(minima, reports[next] as Report, shift ?? 0);
     }
-    minima.add(timestamp, at(leg.arrival, index) - timestamp);
+    // A packet leaves when its last sample was said, a long one later than a short one.
+    minima.add(timestamp, at(leg.arrival, index) - at(leg.samples, index) - timestamp);
   }
   for (; next < reports.length; next += 1) addReport(minima, reports[next] as Report, shift ?? 0);
   return minima.result;

@@ -66,17 +66,8 @@ export class TimelineBuilder {
 
   /** One packet of the journal, RTP or RTCP. The bytes are copied. */
   add(leg: 0 | 1, packet: Uint8Array, monotonicUs: number): void {
-    this.addBlock(packet, [{ leg, start: 0, end: packet.length, monotonicUs }]);
-  }
-
-  /** The packets of one block, by their place in its plaintext. The bytes are copied. */
-  addBlock(
-    plaintext: Uint8Array,
-    records: Iterable<{ leg: 0 | 1; start: number; end: number; monotonicUs: number }>,
-  ): void {
-    const base = this.#copy(plaintext);
-    for (const { leg, start, end, monotonicUs } of records)
-      this.#add(leg, base + start, base + end, monotonicUs);
+    const start = this.#copy(packet);
+    this.#add(leg, start, this.#used, monotonicUs);
   }
 
   /**

@@ -102,7 +102,7 @@ async function placeCall(): Promise<void> {
     throw new Error(`--seconds must be from 1 to ${MAX_SECONDS}`);
 
   begin('tools');
-  await ensureTools(CALL_TOOLS, say);
+  await ensureTools('The canary', CALL_TOOLS, say);
   begin('server');
   const server = await findServer();
   report.dataDir = server.dataDir ?? null;
@@ -221,8 +221,9 @@ async function fetchCopies(people: [Person, Person], recordingId: string, second
   return one;
 }
 
-const legsOf = ({ legs }: Recording): Report['legs'] =>
-  (legs ?? []).map(({ userId, packets, lost }) => ({ user: userId, packets, lost }));
+function legsOf({ legs }: Recording): Report['legs'] {
+  return (legs ?? []).map(({ userId, packets, lost }) => ({ user: userId, packets, lost }));
+}
 
 /** The file decodes, and each channel carries the right person's words. */
 async function proveSpeech(file: string, wav: Record<Name, string>): Promise<void> {

@@ -7,10 +7,10 @@ import { parseArgs } from 'node:util';
 import { runChecks } from './check/run-checks.ts';
 import { projectFiles } from './check/source-files.ts';
 import { buildClient } from './lib/client-build.ts';
-import { run } from './lib/run.ts';
 import type { FileResult } from './lib/tap-results.ts';
 import { TapResults } from './lib/tap-results.ts';
 import { ensureTools, TEST_TOOLS } from './lib/tools.ts';
+import { runCommand } from './media-worker/command.ts';
 import { ensureMediaWorker } from './media-worker/ensure.ts';
 
 /** Journeys start servers and browsers: one at a time, so that their timings mean something. */
@@ -67,7 +67,7 @@ async function chooseFiles(named: readonly string[]): Promise<{ unit: string[]; 
 
 /** Everything the tests need on a machine where nothing of ours ever ran. Answers their environment. */
 async function setUp(): Promise<NodeJS.ProcessEnv> {
-  await ensureTools(TEST_TOOLS, say);
+  await ensureTools('The test suite', TEST_TOOLS, say);
   const mediaWorker = await ensureMediaWorker({ log: say });
   // The runner keeps its choice of plugins (.taprc) in a folder that is not in the repository.
   if (!existsSync(join(root, '.tap/plugins'))) await must('tap', ['build']);
@@ -78,7 +78,7 @@ async function setUp(): Promise<NodeJS.ProcessEnv> {
 }
 
 async function must(program: string, args: readonly string[]): Promise<void> {
-  const { code, output } = await run(program, args, { cwd: root });
+  const { code, output } = await runCommand(program, args, { cwd: root });
   if (code !== 0) throw new Error(`\`${program} ${args.join(' ')}\` failed:\n${output}`);
 }
 

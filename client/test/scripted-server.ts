@@ -17,7 +17,7 @@ export const DISCLOSURE = {
   version: 3,
   locale: 'en',
   text: 'This call is recorded.',
-  sha256: '7d59eb6bb4ee8ef2d9c4c16fbdf23fd5ca11f5e4d8c5a1f3c5e3f4c0b0f1b9a7',
+  sha256: '8b0b85a94ff81da286bf600a0e4f94372085b4983e6a0f07f4d348a816aeff80',
 };
 const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
 
@@ -60,6 +60,31 @@ export function signedIn(changes: Record<string, unknown> = {}): Record<string, 
     graceMs: 15_000,
     routerRtpCapabilities: generateRouterRtpCapabilities(),
     ...changes,
+  };
+}
+
+/** As a server describes its end; nobody listens at the address (RFC 5737). */
+function transport(id: string): Record<string, unknown> {
+  const fingerprint = Array.from({ length: 32 }, () => 'AB').join(':');
+  return {
+    id,
+    iceParameters: {
+      usernameFragment: 'verbatimtest',
+      password: 'a-password-of-32-characters-12345',
+      iceLite: true,
+    },
+    iceCandidates: [
+      {
+        foundation: 'udp',
+        priority: 1,
+        ip: '192.0.2.1',
+        address: '192.0.2.1',
+        protocol: 'udp',
+        port: 9,
+        type: 'host',
+      },
+    ],
+    dtlsParameters: { role: 'auto', fingerprints: [{ algorithm: 'sha-256', value: fingerprint }] },
   };
 }
 
@@ -171,8 +196,9 @@ export async function startScript(files: string) {
       handlers.set('presence.get', () => ({ online: ['bob'] }));
       handlers.set('call.start', () => callView());
       handlers.set('call.accept', () => callView({ side: 'callee', state: 'connecting' }));
-      // No media here: a call stays at the opening of its transports.
-      handlers.set('media.open', () => undefined);
+      // Transports that lead nowhere: the browser builds its end and waits for a path.
+      handlers.set('media.open', () => ({ send: transport('send-1'), recv: transport('recv-1') }));
+      handlers.set('media.produce', () => ({ producerId: 'producer-1' }));
     },
     async close(): Promise<void> {
       script.drop();

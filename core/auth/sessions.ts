@@ -1,6 +1,12 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Database } from '../db/index.ts';
-import { endSessions, findSessions, insertSession, touchSession } from '../db/sessions-grants.ts';
+import {
+  deleteOldSessions,
+  endSessions,
+  findSessions,
+  insertSession,
+  touchSession,
+} from '../db/sessions-grants.ts';
 
 /** `__Host-`: only from this host, only when secure, never set by a neighbouring subdomain (RFC 6265bis §4.1.3.2). */
 export const SESSION_COOKIE = '__Host-verbatim-session';
@@ -12,6 +18,9 @@ export const SESSION_LIMITS = {
   /** Cookies of our name that are looked at: a browser may hold one per partition. */
   maxCookies: 4,
   maxHeaderLength: 8_192,
+  /** Sessions that were over this long ago are deleted, this many in one statement. */
+  keepMs: 24 * 3_600_000,
+  sweepBatch: 1_000,
 } as const;
 
 const TOKEN = /^[A-Za-z0-9_-]{43}$/;
@@ -78,6 +87,17 @@ export class Sessions {
     const ids = mine.map((one) => one.id);
     await endSessions(this.#db, ids, new Date(this.#nowMs()));
     return ids;
+  }
+
+  /** Deletes what has been over for a day, grants included; gives back how many sessions went. */
+  async sweep(): Promise<number> {
+    const before = new Date(this.#nowMs() - SESSION_LIMITS.keepMs);
+    let total = 0;
+    for (;;) {
+      const deleted = await deleteOldSessions(this.#db, before, SESSION_LIMITS.sweepBatch);
+      total += deleted;
+      if (deleted < SESSION_LIMITS.sweepBatch) return total;
+    }
   }
 }
 

@@ -104,6 +104,22 @@ export async function isGrantAlive(db: Database, id: string, now: Date): Promise
   return rows.length === 1;
 }
 
+/**
+ * Deletes sessions that were over before `before`, with their grants. A grant never outlives its session.
+ * At most `limit` at a time, so that no statement holds many rows for long; gives back how many went.
+ */
+export async function deleteOldSessions(db: Database, before: Date, limit: number): Promise<number> {
+  return db.sql.begin(async (sql) => {
+    const old = await sql<{ id: string }[]>`
+      select id from sessions where least(expires_at, ended_at) < ${before} limit ${limit} for update skip locked`;
+    const ids = old.map((row) => row.id);
+    if (ids.length === 0) return 0;
+    await sql`delete from grants where session_id in ${sql(ids)}`;
+    await sql`delete from sessions where id in ${sql(ids)}`;
+    return ids.length;
+  });
+}
+
 function living(db: Database, now: Date) {
   return db.sql`
     s.id = g.session_id and r.id = g.recording_id

@@ -71,10 +71,10 @@ function asVerbatimError(error: unknown): VerbatimError {
   if (!isFastifyError(error)) return new VerbatimError('internal', undefined, { cause: error });
   const known = FRAMEWORK_ERRORS[error.code];
   if (known !== undefined) return new VerbatimError(...known, { cause: error });
-  // JSON with `__proto__` and the like: refused by the parser as a plain SyntaxError.
-  if (error.statusCode === 400)
-    return new VerbatimError('bad_request', 'the body is refused', { cause: error });
-  if (error.statusCode === 404) return new VerbatimError('not_found', undefined, { cause: error });
+  const status = error.statusCode ?? 500;
+  // The sender of files says 403 for paths that lead outside: to the caller there is nothing.
+  if (status === 404 || status === 403) return new VerbatimError('not_found', undefined, { cause: error });
+  if (status >= 400 && status < 500) return new VerbatimError('bad_request', undefined, { cause: error });
   return new VerbatimError('internal', undefined, { cause: error });
 }
 

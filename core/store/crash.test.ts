@@ -4,7 +4,7 @@ import { cpSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t from 'tap';
-import { readJournal, recordsOf } from './journal-reader.ts';
+import { readJournal, recordsOf, verifyJournal } from './journal-reader.ts';
 import { listJournals, recoverLog, recoverLogs } from './log-recovery.ts';
 import { journalName } from './paths.ts';
 import { makeStore, packetOf } from './testing.ts';
@@ -40,17 +40,19 @@ for (const [run, lines] of [3, 40, 111, 260, 417].entries()) {
   t.test(
     `F23 kill -9 loses nothing acknowledged, with the page cache or without it (run ${run + 1})`,
     async (t) => {
-      const store = await makeStore(t.testdir({}));
+      const dir = t.testdir({});
+      const store = await makeStore(join(dir, 'cached'));
       const [recipient = ''] = store.recipients;
       const promised = await killAfter(lines, [store.paths.log('child'), store.paths.journals, recipient]);
       t.ok(promised.size > 0);
 
       // The same again as if the power had gone: all that was not synced in the journals is lost, the log is there.
-      const powerless = await makeStore(t.testdir({}));
+      const powerless = await makeStore(join(dir, 'powerless'));
       cpSync(store.paths.dataDir, powerless.paths.dataDir, { recursive: true });
       for (const said of promised.values()) {
-        if (said.what === 'ended') continue;
         const path = powerless.paths.journal(said.recording, 1);
+        // A journal with END may have been synced just before its writer could say so.
+        if ((await verifyJournal(path)).status === 'complete') continue;
         const headerBytes = 12 + readFileSync(path).readUInt32BE(8) + 32;
         truncateSync(path, headerBytes);
       }

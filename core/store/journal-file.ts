@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { VerbatimError } from '#protocol';
@@ -35,7 +36,7 @@ export class JournalFile {
   readonly path: string;
   readonly identity: JournalIdentity;
   readonly #file: DataFile;
-  readonly #key: Buffer;
+  readonly #key: KeyObject;
   readonly #recordingId: Buffer;
   readonly #arenas: ArenaPool;
   #head: Buffer;
@@ -55,7 +56,7 @@ export class JournalFile {
     identity: JournalIdentity,
     file: DataFile,
     arenas: ArenaPool,
-    chain: { key: Buffer; head: Buffer; sizeBytes: number },
+    chain: { key: KeyObject; head: Buffer; sizeBytes: number },
   ) {
     this.path = path;
     this.identity = identity;
@@ -189,7 +190,6 @@ export class JournalFile {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#key.fill(0);
     await this.#busy;
     await this.#file.close().catch((error: unknown) => {
       this.#failure ??= storeError(error, `journal ${this.path}`);

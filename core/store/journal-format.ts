@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, hash, hkdfSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, hash, hkdfSync } from 'node:crypto';
 import { VerbatimError } from '#protocol';
 
 /**
@@ -155,12 +156,11 @@ function typeOf(word: number): BlockType | undefined {
 
 /** c[i] = SHA-256(0x02 || c[i-1] || header || SHA-256(ciphertext)) */
 export function chainHead(previous: Buffer, blockHeader: Buffer, ciphertext: Buffer): Buffer {
-  const input = Buffer.allocUnsafe(1 + CHAIN_BYTES + BLOCK_HEADER_BYTES + 32);
-  input[0] = 0x02;
-  previous.copy(input, 1);
-  blockHeader.copy(input, 33);
-  sha256(ciphertext).copy(input, 65);
-  return sha256(input);
+  chainInput[0] = 0x02;
+  previous.copy(chainInput, 1);
+  blockHeader.copy(chainInput, 1 + CHAIN_BYTES);
+  sha256(ciphertext).copy(chainInput, 1 + CHAIN_BYTES + BLOCK_HEADER_BYTES);
+  return sha256(chainInput);
 }
 
 /**
@@ -170,7 +170,7 @@ export function chainHead(previous: Buffer, blockHeader: Buffer, ciphertext: Buf
 export function sealBlock(
   target: Buffer,
   at: number,
-  key: Uint8Array,
+  key: KeyObject,
   previous: Buffer,
   header: BlockHeader,
   plaintext: Uint8Array,
@@ -178,7 +178,7 @@ export function sealBlock(
   writeBlockHeader(target, at, header);
   const headerBytes = target.subarray(at, at + BLOCK_HEADER_BYTES);
   const cipher = createCipheriv('chacha20-poly1305', key, nonce(header.seq), { authTagLength: TAG_BYTES });
-  cipher.setAAD(Buffer.concat([previous, headerBytes]), { plaintextLength: plaintext.length });
+  cipher.setAAD(associatedData(previous, headerBytes), { plaintextLength: plaintext.length });
   const body = cipher.update(plaintext);
   cipher.final();
   let end = at + BLOCK_HEADER_BYTES;
@@ -191,7 +191,7 @@ export function sealBlock(
 
 /** The plaintext of a block, or undefined when the tag does not verify. */
 export function openBlock(
-  key: Uint8Array,
+  key: KeyObject,
   previous: Buffer,
   headerBytes: Buffer,
   seq: number,
@@ -199,7 +199,7 @@ export function openBlock(
 ): Buffer | undefined {
   const decipher = createDecipheriv('chacha20-poly1305', key, nonce(seq), { authTagLength: TAG_BYTES });
   const bodyBytes = ciphertext.length - TAG_BYTES;
-  decipher.setAAD(Buffer.concat([previous, headerBytes]), { plaintextLength: bodyBytes });
+  decipher.setAAD(associatedData(previous, headerBytes), { plaintextLength: bodyBytes });
   decipher.setAuthTag(ciphertext.subarray(bodyBytes));
   const plaintext = decipher.update(ciphertext.subarray(0, bodyBytes));
   try {
@@ -211,15 +211,26 @@ export function openBlock(
 }
 
 /** K = HKDF-SHA-256(ikm = age file key, salt = recording id as text, info = "verbatim/journal/v1") */
-export function journalKey(fileKey: Uint8Array, recordingId: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', fileKey, recordingId, KEY_INFO, 32));
+export function journalKey(fileKey: Uint8Array, recordingId: string): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', fileKey, recordingId, KEY_INFO, 32)));
+}
+
+// Scratch for one block at a time: sealing and opening are synchronous, and a thousand blocks a second pass here.
+const chainInput = Buffer.alloc(1 + CHAIN_BYTES + BLOCK_HEADER_BYTES + 32);
+const aad = Buffer.alloc(CHAIN_BYTES + BLOCK_HEADER_BYTES);
+const nonceBytes = Buffer.alloc(12);
+
+/** c[i-1] || header */
+function associatedData(previous: Buffer, blockHeader: Buffer): Buffer {
+  previous.copy(aad, 0);
+  blockHeader.copy(aad, CHAIN_BYTES);
+  return aad;
 }
 
 /** 0^8 || u32be seq */
 function nonce(seq: number): Buffer {
-  const bytes = Buffer.alloc(12);
-  bytes.writeUInt32BE(seq, 8);
-  return bytes;
+  nonceBytes.writeUInt32BE(seq, 8);
+  return nonceBytes;
 }
 
 export function sha256(bytes: Uint8Array): Buffer {

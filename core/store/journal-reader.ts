@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { VerbatimError } from '#protocol';
 import { openAgeHeader } from './age.ts';
@@ -111,14 +112,14 @@ export class JournalReader implements AsyncIterable<JournalBlock> {
   readonly #options: ReadJournalOptions;
   readonly #firstHead: Buffer;
   readonly #firstOffset: number;
-  readonly #key: Buffer | undefined;
+  readonly #key: KeyObject | undefined;
   #result: JournalResult | undefined;
   #started = false;
 
   private constructor(
     bytes: JournalBytes,
     options: ReadJournalOptions,
-    file: { header?: JournalHeader; head: Buffer; lengthBytes: number; key?: Buffer | undefined },
+    file: { header?: JournalHeader; head: Buffer; lengthBytes: number; key?: KeyObject | undefined },
   ) {
     this.#bytes = bytes;
     this.#options = options;

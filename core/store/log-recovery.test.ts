@@ -54,8 +54,9 @@ async function crashed(dir: string, store: Store, rounds = 4): Promise<Crashed> 
 }
 
 t.test('replay puts every acknowledged block into its journal and removes the log', async (t) => {
-  const store = await makeStore(t.testdir({}));
-  const { walDir, journalsDir, commits, paths } = await crashed(t.testdir({ crash: {} }), store);
+  const dir = t.testdir({});
+  const store = await makeStore(join(dir, 'live'));
+  const { walDir, journalsDir, commits, paths } = await crashed(join(dir, 'crashed'), store);
   t.match(await verifyJournal(paths[0] ?? ''), { seq: 0 }, 'before, the journal has only its header');
   const recovery = await recoverLog({ walDir, journalsDir });
   t.match(recovery, {
@@ -75,15 +76,16 @@ t.test('replay puts every acknowledged block into its journal and removes the lo
 });
 
 t.test('wherever the log is cut, what was committed before the cut is recovered', async (t) => {
-  const store = await makeStore(t.testdir({}));
-  const { walDir, journalsDir, segment, commits } = await crashed(t.testdir({ crash: {} }), store);
+  const dir = t.testdir({});
+  const store = await makeStore(join(dir, 'live'));
+  const { walDir, journalsDir, segment, commits } = await crashed(join(dir, 'crashed'), store);
   const whole = readFileSync(segment);
   const journals = readdirSync(journalsDir).map(
     (name) => [name, readFileSync(join(journalsDir, name))] as const,
   );
   const cuts = new Set<number>();
   for (const { logBytes } of commits) for (let d = -3; d <= 3; d += 1) cuts.add(logBytes + d);
-  for (let at = 0; at < whole.length; at += 397) cuts.add(at);
+  for (let at = 0; at < whole.length; at += 1013) cuts.add(at);
   for (const at of cuts) {
     mkdirSync(walDir, { recursive: true });
     writeFileSync(segment, whole.subarray(0, at));
@@ -102,15 +104,16 @@ t.test('wherever the log is cut, what was committed before the cut is recovered'
 t.test(
   'wherever a journal is cut or overwritten behind its last sync, replay makes it whole again',
   async (t) => {
-    const store = await makeStore(t.testdir({}));
-    const { walDir, journalsDir, segment, commits, paths } = await crashed(t.testdir({ crash: {} }), store);
+    const dir = t.testdir({});
+    const store = await makeStore(join(dir, 'live'));
+    const { walDir, journalsDir, segment, commits, paths } = await crashed(join(dir, 'crashed'), store);
     const log = readFileSync(segment);
     const [path = ''] = paths;
     const headerBytes = readFileSync(path).length;
     await recoverLog({ walDir, journalsDir });
     const whole = readFileSync(path);
     const [acknowledged] = commits.at(-1)?.heads ?? [];
-    for (let at = headerBytes; at <= whole.length; at += 61) {
+    for (let at = headerBytes; at <= whole.length; at += 173) {
       for (const damage of ['cut', 'zeros', 'longer'] as const) {
         const rest = damage === 'cut' ? 0 : damage === 'zeros' ? whole.length - at : whole.length - at + 5000;
         mkdirSync(walDir, { recursive: true });
@@ -129,8 +132,9 @@ t.test(
 );
 
 t.test('replaying again changes nothing, also when it was stopped half way', async (t) => {
-  const store = await makeStore(t.testdir({}));
-  const { walDir, journalsDir, segment, paths } = await crashed(t.testdir({ crash: {} }), store);
+  const dir = t.testdir({});
+  const store = await makeStore(join(dir, 'live'));
+  const { walDir, journalsDir, segment, paths } = await crashed(join(dir, 'crashed'), store);
   const log = readFileSync(segment);
   await recoverLog({ walDir, journalsDir });
   const after = paths.map((path) => readFileSync(path));
@@ -146,8 +150,9 @@ t.test('replaying again changes nothing, also when it was stopped half way', asy
 });
 
 t.test('a log or journal that contradicts the other is kept and reported, never written over', async (t) => {
-  const store = await makeStore(t.testdir({}));
-  const { walDir, journalsDir, segment, paths } = await crashed(t.testdir({ crash: {} }), store);
+  const dir = t.testdir({});
+  const store = await makeStore(join(dir, 'live'));
+  const { walDir, journalsDir, segment, paths } = await crashed(join(dir, 'crashed'), store);
   const whole = readFileSync(segment);
   const { records } = scanSegment(whole);
   const second = records[2];
@@ -203,8 +208,9 @@ t.test('a log or journal that contradicts the other is kept and reported, never 
 });
 
 t.test('blocks of a journal that is gone are passed over, and the log still goes', async (t) => {
-  const store = await makeStore(t.testdir({}));
-  const { walDir, journalsDir, paths } = await crashed(t.testdir({ crash: {} }), store);
+  const dir = t.testdir({});
+  const store = await makeStore(join(dir, 'live'));
+  const { walDir, journalsDir, paths } = await crashed(join(dir, 'crashed'), store);
   rmSync(paths[0] ?? '');
   const recovery = await recoverLog({ walDir, journalsDir });
   t.equal(recovery.removed, true);

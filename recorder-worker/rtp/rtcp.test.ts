@@ -6,9 +6,9 @@ import { senderReports } from './rtcp.ts';
 const REPORT = '80c80006' + '11223344' + 'e800000080000000' + 'fffffff0' + '00000005' + '00000190';
 /** A report with one report block behind it. */
 const WITH_BLOCK =
-  '81c8000c' + '55667788' + 'e800000100000000' + '00000001' + '00000006' + '000001f4' + '00'.repeat(24);
+  `81c8000c55667788e8000001000000000000000100000006000001f4${'00'.repeat(24)}`;
 const SDES = '81ca0004' + '11223344' + '0106616c69636521' + '00000000';
-const RECEIVER_REPORT = '81c90007' + '11223344' + '00'.repeat(24);
+const RECEIVER_REPORT = `81c9000711223344${'00'.repeat(24)}`;
 
 t.test(
   'a sender report gives NTP time in microseconds and the RTP timestamp of the same instant',

@@ -129,6 +129,7 @@ function generateLeg(
   let pauseLeft = 0;
   let nextReportMs = plan.startMs + 300;
   let lostRun = 0;
+  let heard = false;
   const base = MONOTONIC_START_US;
   const frames = call.frames[leg];
   for (let index = 0; ; index += 1) {
@@ -140,6 +141,7 @@ function generateLeg(
       sequence = Math.floor(random() * 0x1_0000);
       timestamp = Math.floor(random() * 0x1_0000_0000);
       // What was lost at the end of a stream cannot be told from a stream that ended.
+      heard = false;
       lostRun = 0;
     }
     if (random() < (plan.configChanges * frameMs) / 1000) {
@@ -166,9 +168,10 @@ function generateLeg(
           push(call, leg, packet, base, first + random() * 400);
           call.duplicates[leg] += 1;
         }
-        if (frames.length > 1) call.lost[leg] += lostRun;
+        if (heard) call.lost[leg] += lostRun;
+        heard = true;
         lostRun = 0;
-      } else if (frames.length > 0) {
+      } else {
         lostRun += 1;
       }
       if (plan.reports && saidMs >= nextReportMs) {

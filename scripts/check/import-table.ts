@@ -219,13 +219,13 @@ export const ROOMS: readonly Room[] = [
 
 /**
  * A test may import more: every file of its own room, the doors of every other room, other tests' support,
- * everything under `scripts/lib/`, and every package. Test support is what lies under a `test/` folder or is
+ * what scripts share (`scripts/lib/`, `scripts/media-worker/`), and every package. Test support is what lies under a `test/` folder or is
  * called `fixture.ts` or `*-fixture.ts`; nothing but a test imports it. Benchmarks count as tests.
  */
 export const TESTS = {
   isTest: (path: string): boolean =>
     /(\.test|[/-]fixture)\.ts$/.test(path) || /(^|\/)(test|bench)\//.test(path),
-  support: ['scripts/lib/'],
+  support: ['scripts/lib/', 'scripts/media-worker/'],
 } as const;
 
 /** The room of a file, by the longest matching path; undefined when no room holds it. */

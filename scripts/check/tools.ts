@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { run as runProgram } from '../lib/run.ts';
+import { runCommand } from '../media-worker/command.ts';
 import type { Check } from './problem.ts';
 
 function toolCheck(name: string, tool: string, args: readonly string[], mend: string): Check {
   return {
     name,
     run: async (root) => {
-      const { code, output } = await runProgram(join(root, 'node_modules/.bin', tool), args, {
+      const { code, output } = await runCommand(join(root, 'node_modules/.bin', tool), args, {
         cwd: root,
         env: { ...process.env, NO_COLOR: '1' },
       });

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build } from 'vite';
 
 /** What the built pages are made of. */
 const SOURCES = ['client', 'core/protocol', 'package-lock.json'];
@@ -14,6 +13,8 @@ export async function buildClient(root: string, log: (sentence: string) => void)
   const have = await readFile(join(root, STAMP), 'utf8').catch(() => '');
   if (have === want) return;
   log('Building the pages.');
+  // Loaded only when it is needed: it costs more than all the rest of a second start.
+  const { build } = await import('vite');
   await build({
     configFile: join(root, 'client/vite.config.ts'),
     root: join(root, 'client'),

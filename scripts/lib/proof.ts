@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { dataPaths, FLAG_RTCP, parseJournalName, readIdentity, readJournal, recordsOf } from '#store';
 import { extractStreams, opusFrames } from '../../recorder-worker/mux-read.ts';
-import { run } from './run.ts';
+import { runCommand } from '../media-worker/command.ts';
 
 export interface FrameProof {
   /** Frames of each leg that are the same in the journal and in the file. */
@@ -102,7 +102,7 @@ function payloadOf(packet: Buffer): Buffer {
 /** What ffprobe says about an audio file. @throws Error when it is none */
 export async function probe(path: string): Promise<{ codec: string; channels: number; durationMs: number }> {
   const entries = 'stream=codec_name,channels:format=duration';
-  const { code, output } = await run('ffprobe', [
+  const { code, output } = await runCommand('ffprobe', [
     '-v',
     'error',
     '-of',

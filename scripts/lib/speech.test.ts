@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { run } from './run.ts';
+import { runCommand } from '../media-worker/command.ts';
 import { likeness, loudness, speak } from './speech.ts';
 
 t.test(
@@ -27,7 +27,7 @@ t.test(
       '48k',
       call,
     ];
-    const { code, output } = await run('ffmpeg', args);
+    const { code, output } = await runCommand('ffmpeg', args);
     t.equal(code, 0, output);
 
     const [left, right, a, b] = await Promise.all([

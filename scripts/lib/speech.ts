@@ -1,5 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
-import { run } from './run.ts';
+import { runCommand } from '../media-worker/command.ts';
 
 /** The rate of everything that is compared here. */
 const RATE_HZ = 8_000;
@@ -32,7 +32,7 @@ export const VOICES = {
 /** Writes a spoken text as a WAV file that Chromium takes for a microphone. @throws Error when espeak-ng fails */
 export async function speak(who: keyof typeof VOICES, path: string): Promise<void> {
   const { voice, text } = VOICES[who];
-  const { code, output } = await run('espeak-ng', ['-v', voice, '-s', '165', '-w', path, text]);
+  const { code, output } = await runCommand('espeak-ng', ['-v', voice, '-s', '165', '-w', path, text]);
   if (code !== 0) throw new Error(`espeak-ng could not speak: ${output.trim()}`);
 }
 
@@ -44,7 +44,7 @@ export async function loudness(path: string, channel: 0 | 1 = 0): Promise<Float6
   const raw = `${path}.${channel}.f32`;
   const filter = `pan=mono|c0=c${channel}`;
   const args = ['-v', 'error', '-y', '-i', path, '-af', filter, '-ar', String(RATE_HZ), '-f', 'f32le', raw];
-  const { code, output } = await run('ffmpeg', args);
+  const { code, output } = await runCommand('ffmpeg', args);
   if (code !== 0 || output.trim() !== '') throw new Error(`ffmpeg does not decode ${path}: ${output.trim()}`);
   const samples = await readFile(raw);
   await rm(raw);

@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import { run } from './run.ts';
+import { installPackages } from '../media-worker/packages.ts';
 
 /** A program that a script needs, and the Debian package that brings it. */
 export interface Tool {
@@ -41,39 +41,19 @@ export function findProgram(name: string): string | undefined {
 
 /**
  * Sees to it that every tool is there: installs Debian's packages when this user may (root, or sudo without a
- * password). @throws Error with one sentence that names the command to run, when it may not or apt fails.
+ * password). `what` is what needs them, for the sentence that names the command to run when it may not.
  */
-export async function ensureTools(tools: readonly Tool[], log: (sentence: string) => void): Promise<void> {
+export async function ensureTools(
+  what: string,
+  tools: readonly Tool[],
+  log: (sentence: string) => void,
+): Promise<void> {
   const missing = [...new Set(tools.filter((one) => !findProgram(one.program)).map((one) => one.package))];
   if (missing.length === 0) return;
-
-  const install = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
-  const prefix = findProgram('apt-get') ? await rootPrefix() : undefined;
-  if (!prefix)
-    throw new Error(`Programs are missing; install them and start again: sudo ${install.join(' ')}`);
-
-  log(`Installing Debian's packages ${missing.join(', ')}.`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = (args: readonly string[]): ReturnType<typeof run> => {
-    const [program = '', ...rest] = [...prefix, ...args];
-    return run(program, rest, { env });
-  };
-  if ((await apt(install)).code !== 0) {
-    // The lists may be missing or older than the archive: fetch them, then once more.
-    await apt(['apt-get', 'update']);
-    const { code, output } = await apt(install);
-    if (code !== 0)
-      throw new Error(`\`${install.join(' ')}\` failed: ${output.trim().split('\n').slice(-3).join(' / ')}`);
-  }
+  if (!findProgram('apt-get'))
+    throw new Error(`${what} needs programs that are not installed: ${missing.join(', ')}.`);
+  await installPackages(what, missing, log);
   const absent = tools.filter((one) => !findProgram(one.program)).map((one) => one.program);
   if (absent.length > 0)
     throw new Error(`Installed ${missing.join(', ')}, yet PATH has no ${absent.join(', ')}.`);
-}
-
-/** What to put before a command so that root runs it without being asked for a password; undefined: cannot be. */
-async function rootPrefix(): Promise<readonly string[] | undefined> {
-  if (process.getuid?.() === 0) return [];
-  if (!findProgram('sudo')) return undefined;
-  const { code } = await run('sudo', ['-n', 'true']);
-  return code === 0 ? ['sudo', '-n', '--preserve-env=DEBIAN_FRONTEND'] : undefined;
 }

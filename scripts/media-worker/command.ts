@@ -1,6 +1,6 @@
 // What: runs one program to its end, and turns what can go wrong into one sentence.
 // What not: no shell, no output on our own streams.
-// Who may import: scripts/media-worker only.
+// Who may import: scripts.
 
 import type { SpawnOptions } from 'node:child_process';
 import { spawn } from 'node:child_process';

@@ -1,6 +1,6 @@
 // What: sees which of Debian's packages the build lacks, and installs them where that is allowed.
 // What not: no other package manager; elsewhere it says what is needed.
-// Who may import: scripts/media-worker/ensure.ts.
+// Who may import: scripts/media-worker/ensure.ts, scripts/lib/tools.ts.
 
 import type { CommandOptions } from './command.ts';
 import { MediaWorkerError, mustRun, runCommand } from './command.ts';
@@ -13,20 +13,29 @@ export async function ensurePackages(
 ): Promise<void> {
   const missing = await missingPackages();
 
-  if (missing.length === 0) {
-    return;
+  if (missing.length > 0) {
+    await installPackages('Building the media worker', missing, log, options);
   }
+}
 
+/**
+ * Installs Debian packages with apt-get when this user may: root, or sudo without a password. `what` is what needs
+ * them. Throws a MediaWorkerError that names the command to run, when it may not or when apt-get fails.
+ */
+export async function installPackages(
+  what: string,
+  missing: readonly string[],
+  log: (sentence: string) => void,
+  options: CommandOptions = {},
+): Promise<void> {
   const command = `apt-get install -y --no-install-recommends ${missing.join(' ')}`;
   const prefix = await rootPrefix();
 
   if (prefix === undefined) {
-    throw new MediaWorkerError(
-      `Building the media worker needs packages that are not installed; run: sudo ${command}`,
-    );
+    throw new MediaWorkerError(`${what} needs packages that are not installed; run: sudo ${command}`);
   }
 
-  log(`Installing what the build needs: ${missing.join(', ')}.`);
+  log(`Installing what is missing: ${missing.join(', ')}.`);
 
   const install = [...prefix, ...command.split(' ')];
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
@@ -40,10 +49,7 @@ export async function ensurePackages(
   const update = [...prefix, 'apt-get', 'update'];
 
   await runCommand(String(update[0]), update.slice(1), { ...options, env });
-  await mustRun('Installing the packages that the build needs', String(install[0]), install.slice(1), {
-    ...options,
-    env,
-  });
+  await mustRun('Installing the missing packages', String(install[0]), install.slice(1), { ...options, env });
 }
 
 async function missingPackages(): Promise<string[]> {

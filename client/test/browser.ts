@@ -1,0 +1,72 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { chromium } from 'playwright-core';
+import { build } from 'vite';
+
+/** For tests: the client as it is built for messengers, and a Chromium with a microphone that beeps. */
+
+const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
+
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--use-fake-device-for-media-stream',
+  '--autoplay-policy=no-user-gesture-required',
+  '--disable-background-networking',
+  // A name that is not localhost, for the page that has no HTTPS.
+  '--host-resolver-rules=MAP verbatim.test 127.0.0.1',
+];
+
+/** Builds the client into a folder of its own. */
+export async function builtClient(): Promise<{ dir: string; remove(): Promise<void> }> {
+  const dir = await mkdtemp(join(tmpdir(), 'verbatim-client-'));
+  await build({
+    configFile: join(import.meta.dirname, '../vite.config.ts'),
+    logLevel: 'silent',
+    build: { outDir: dir, emptyOutDir: true },
+  });
+  return { dir, remove: () => rm(dir, { recursive: true, force: true }) };
+}
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, args: ARGS, headless: true });
+}
+
+/** A page of its own browser profile. What the page itself reports as an error fails the test by `errors`. */
+export async function newPage(
+  browser: Browser,
+  url: string,
+  options: { microphone?: boolean } = {},
+): Promise<{ page: Page; errors: string[]; close(): Promise<void> }> {
+  const context = await browser.newContext();
+  if (options.microphone ?? true) await context.grantPermissions(['microphone']);
+  const page = await context.newPage();
+  const errors: string[] = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  // Every track that the page ever gets, so that a test can ask whether a microphone is still on.
+  await page.addInitScript(() => {
+    const tracks: MediaStreamTrack[] = [];
+    const held: { gate?: Promise<void> } = {};
+    const media = navigator.mediaDevices;
+    Object.assign(window, { micTracks: tracks, micGate: held });
+    if (!media) return;
+    const real = media.getUserMedia.bind(media);
+    media.getUserMedia = async (constraints) => {
+      const stream = await real(constraints);
+      await held.gate;
+      tracks.push(...stream.getTracks());
+      return stream;
+    };
+  });
+  await page.goto(url);
+  return { page, errors, close: () => context.close() };
+}
+
+/** `live` or `ended` of every microphone track that the page ever got. */
+export function microphones(page: Page): Promise<string[]> {
+  return page.evaluate(() =>
+    (window as unknown as { micTracks: MediaStreamTrack[] }).micTracks.map((track) => track.readyState),
+  );
+}

@@ -1,0 +1,20 @@
+import { Compile } from 'typebox/compile';
+import { PutChatBody } from '#protocol';
+const v = Compile(PutChatBody);
+const time = (what: string, value: unknown) => {
+  const a = performance.now();
+  const ok = v.Check(value);
+  const b = performance.now();
+  const n = ok ? 0 : v.Errors(value).length;
+  console.log(what, ok, n, 'check', (b - a).toFixed(1), 'errors', (performance.now() - b).toFixed(1));
+};
+const ids = Array.from({ length: 10_000 }, (_, i) => `user-${i}`);
+time('10k', { kind: 'group', members: ids });
+time('10k again', { kind: 'group', members: ids });
+time('750k ones', { kind: 'group', members: Array.from({ length: 750_000 }, () => 1) });
+time('10k ones', { kind: 'group', members: Array.from({ length: 10_000 }, () => 1) });
+time('500k distinct strings', { kind: 'group', members: Array.from({ length: 200_000 }, (_, i) => i.toString(36)) });
+time('deep', JSON.parse(`{"kind":"group","members":[${'['.repeat(5000)}${']'.repeat(5000)}]}`));
+time('many keys', { kind: 'group', members: ['a'], ...Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`k${i}`, 1])) });
+time('200 chars', { kind: 'group', name: 'a'.repeat(200), members: ['a'] });
+time('1MB name', { kind: 'group', name: '\ud83d\ude00'.repeat(300_000), members: ['a'] });

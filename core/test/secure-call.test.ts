@@ -1,0 +1,182 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { compareFrames, probe, sha256 } from '../../scripts/lib/proof.ts';
+import { likeness, loudness } from '../../scripts/lib/speech.ts';
+import type { Stage } from './stage.ts';
+import { openStage, recordingIdOf, talk } from './stage.ts';
+
+/** Runs in the page; the scripts of this project are checked without the DOM's types. */
+async function decodeInPage(
+  base64: string,
+): Promise<{ channels: number; seconds: number; energy: number[] }> {
+  interface Decoded {
+    numberOfChannels: number;
+    duration: number;
+    getChannelData(channel: number): Float32Array;
+  }
+  const page = globalThis as unknown as {
+    OfflineAudioContext: new (...size: number[]) => { decodeAudioData(bytes: ArrayBuffer): Promise<Decoded> };
+  };
+  const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const audio = await new page.OfflineAudioContext(2, 48_000, 48_000).decodeAudioData(bytes.buffer);
+  const energy = [0, 1].map((channel) =>
+    audio.getChannelData(channel).reduce((sum, each) => sum + each * each, 0),
+  );
+  return { channels: audio.numberOfChannels, seconds: audio.duration, energy };
+}
+
+const stage: Stage = await openStage();
+t.teardown(() => stage.close());
+
+t.test(
+  'F1 F4 F5 F9 F15 F20 F21 F23 F25 F29 F34 a secure call between two Chromium browsers, start to playback',
+  async (t) => {
+    const { alice, bob, server } = stage;
+
+    await alice.page.getByTestId('call-menu-button').click();
+    t.match(
+      await alice.page.getByTestId('call-menu').innerText(),
+      /Voice call[\s\S]*Secure call \(recorded\)/,
+      'F3 the menu',
+    );
+    await alice.page.getByTestId('call-secure').click();
+    await alice.page.locator('[data-testid=consent-text]', { hasText: /./ }).waitFor();
+    const disclosure = await alice.page.getByTestId('consent-text').innerText();
+    t.match(disclosure, /recorded/, 'F4 the caller reads the disclosure text first');
+    t.notOk(
+      await bob.page.getByTestId('incoming-dialog').isVisible(),
+      'F4 nothing rings before the caller agreed',
+    );
+    await alice.page.getByTestId('consent-confirm').click();
+
+    await bob.waitStatus('incoming');
+    t.equal(await bob.page.getByTestId('incoming-title').innerText(), 'Incoming secure call');
+    t.match(
+      await bob.page.getByTestId('incoming-disclosure').innerText(),
+      disclosure,
+      'F5 the callee reads the same text',
+    );
+    t.equal((await bob.stats()).inbound.packets, 0, 'F34 nothing is heard before Recording');
+    await bob.accept();
+
+    const recordingId = await recordingIdOf(bob);
+    t.equal(await recordingIdOf(alice), recordingId, 'both know the recording by the same id');
+    for (const person of [alice, bob]) {
+      await person.page.getByTestId('recording-badge').waitFor();
+      t.equal(await person.page.getByTestId('call-status').innerText(), 'Recording', 'F9');
+    }
+    await Promise.all([talk(alice, 400), talk(bob, 400)]);
+    await bob.hangUp();
+    await Promise.all([alice.waitStatus('ended'), bob.waitStatus('ended')]);
+    await Promise.all([alice.waitAvailable(recordingId), bob.waitAvailable(recordingId)]);
+
+    const [mine, theirs] = await Promise.all([alice.recordings(), bob.recordings()]);
+    t.same(mine, theirs, 'F20 both see the same list');
+    const [row] = mine;
+    t.match(row, { id: recordingId, state: 'available', mode: 'secure' });
+    t.ok((row?.durationMs ?? 0) >= 8_000, `F21 the whole call is there (${row?.durationMs} ms)`);
+    const [copy, otherCopy] = await Promise.all([alice.download(recordingId), bob.download(recordingId)]);
+    t.ok(copy.equals(otherCopy), 'F20 both copies are the same bytes');
+    t.equal(sha256(copy), row?.sha256, 'F21 and have the digest that the server names');
+
+    const { frames, faults } = await compareFrames(copy, server.dataDir, recordingId);
+    t.same(faults, [], 'F21 every frame of the file is the captured one, byte for byte, and none is missing');
+    t.ok(
+      frames.caller > 400 && frames.callee > 400,
+      `F21 ${frames.caller} and ${frames.callee} frames compared`,
+    );
+
+    const file = join(stage.folder, 'copy.webm');
+    await writeFile(file, copy);
+    t.match(await probe(file), { codec: 'opus', channels: 2 });
+    const [left, right] = await Promise.all([loudness(file, 0), loudness(file, 1)]);
+    const [said, answered] = await Promise.all([loudness(stage.wav.alice), loudness(stage.wav.bob)]);
+    const figures = { left: likeness(left, said), right: likeness(right, answered) };
+    t.ok(
+      figures.left > 0.6 && figures.left > likeness(left, answered) + 0.15,
+      `the caller is left (${figures.left})`,
+    );
+    t.ok(
+      figures.right > 0.6 && figures.right > likeness(right, said) + 0.15,
+      `the callee is right (${figures.right})`,
+    );
+
+    const decoded = await alice.page.evaluate(decodeInPage, copy.toString('base64'));
+    t.equal(decoded.channels, 2, 'Chromium decodes both channels');
+    t.ok(
+      decoded.energy.every((each) => each > 1),
+      `and there is sound in both (${decoded.energy})`,
+    );
+    t.ok(
+      Math.abs(decoded.seconds * 1000 - (row?.durationMs ?? 0)) < 200,
+      `for the whole length (${decoded.seconds} s)`,
+    );
+
+    const journals = await readdir(join(server.dataDir, 'journals'));
+    const sealed = await readFile(join(server.dataDir, 'recordings', `${recordingId}.pay`));
+    t.ok(journals.some((name) => name.startsWith(recordingId)));
+    t.equal(sealed.indexOf('OpusHead'), -1, 'F29 what lies on the disk is encrypted');
+    const log = await readFile(server.logFile, 'utf8');
+    t.notMatch(log, /&s=|eyJ|AGE-SECRET-KEY/, 'F29 the log has no token, no signature and no key');
+    t.same([...alice.complaints, ...bob.complaints], [], 'the pages did not complain');
+  },
+);
+
+t.test('F24 F25 a click on play streams the recording in the page', async (t) => {
+  const { alice } = stage;
+  await alice.page.reload();
+  await alice.page.getByTestId('connection').waitFor();
+  const panel = alice.page.getByTestId('info-panel');
+  if (!(await panel.isVisible())) await alice.page.getByTestId('info-toggle').click();
+  const row = alice.page.getByTestId('recording-row').first();
+  t.match(await row.getByTestId('recording-status').innerText(), /Available/);
+  t.equal(
+    await alice.page.getByTestId('recording-audio').count(),
+    0,
+    'F26 no audio is asked for before the click',
+  );
+  await row.getByTestId('recording-play').click();
+  const audio = alice.page.getByTestId('recording-audio').first();
+  await audio.waitFor();
+  const played = await audio.evaluate(
+    (element) =>
+      new Promise<{ seconds: number; at: number }>((resolve, reject) => {
+        const it = element as unknown as {
+          currentTime: number;
+          duration: number;
+          error: { message: string } | null;
+          play(): Promise<void>;
+          ontimeupdate: () => void;
+          onerror: () => void;
+        };
+        it.ontimeupdate = () => it.currentTime > 0.5 && resolve({ seconds: it.duration, at: it.currentTime });
+        it.onerror = () => reject(new Error(it.error?.message ?? 'error'));
+        void it.play();
+      }),
+  );
+  t.ok(played.seconds > 7, `it plays (${played.at} of ${played.seconds} s)`);
+});
+
+t.test('F25 a copied playback address does not work elsewhere', async (t) => {
+  const { alice, bob, server } = stage;
+  const [row] = await alice.recordings();
+  const url = await alice.page.evaluate(async (id) => {
+    const page = globalThis as unknown as {
+      verbatim: { playbackUrl(id: string, how: string): Promise<string> };
+    };
+    return page.verbatim.playbackUrl(id, 'inline');
+  }, row?.id ?? '');
+  const own = await alice.page.evaluate(
+    async (address) =>
+      (await fetch(address, { credentials: 'include', headers: { range: 'bytes=0-9' } })).status,
+    url,
+  );
+  t.equal(own, 206, 'it works in the page that asked for it');
+  const theirs = await bob.page.evaluate(
+    async (address) => (await fetch(address, { credentials: 'include' })).status,
+    url,
+  );
+  t.equal(theirs, 403, 'not in the other party’s browser, who has to ask for an address of their own');
+  t.equal((await fetch(new URL(url, server.url))).status, 403, 'not without a session');
+});
