@@ -45,8 +45,6 @@ function muxCombined({ legs, slots, bytes }: BuiltTimeline): MuxedFile {
   });
   const left = new StreamSource(legs[0], bytes, slots.content[0], slots.joined[0]);
   const right = new StreamSource(legs[1], bytes, slots.content[1], slots.joined[1]);
-  left.fallBackTo(right);
-  right.fallBackTo(left);
   // The largest header of a left packet, and its largest frames, are known only after it has been written.
   let scratch = new Uint8Array(4096);
   let cluster = 0;
@@ -94,7 +92,6 @@ class StreamSource {
   readonly #content: Int32Array;
   readonly #joined: readonly Joined[];
   readonly #missing = new Map<number, Uint8Array>();
-  #toc: number | undefined;
 
   constructor(leg: Leg, pool: Uint8Array, content: Int32Array, joined: readonly Joined[]) {
     this.#leg = leg;
@@ -102,14 +99,6 @@ class StreamSource {
     this.#content = content;
     this.#joined = joined;
     this.bytes = pool;
-    // In front of its first packet a leg is silent in that packet's mode.
-    const first = content.find((item) => item !== MISSING);
-    if (first !== undefined) this.#toc = this.#tocOf(first);
-  }
-
-  /** A leg that was never heard is silent in the mode of the other. */
-  fallBackTo(other: StreamSource): void {
-    this.#toc ??= other.#toc;
   }
 
   select(slot: number, samples: number): void {
@@ -118,22 +107,18 @@ class StreamSource {
       this.bytes = this.#pool;
       this.start = at(this.#leg.start, item);
       this.end = this.start + at(this.#leg.length, item);
-      this.#toc = at(this.#leg.toc, item);
       return;
     }
     this.bytes = item === MISSING ? this.#missingPacket(samples) : this.#joinedBytes(item);
     this.start = 0;
     this.end = this.bytes.length;
-    if (item !== MISSING) this.#toc = this.#tocOf(item);
   }
 
   #missingPacket(samples: number): Uint8Array {
-    const toc = this.#toc ?? 0;
-    const key = toc * 8192 + samples;
-    let packet = this.#missing.get(key);
+    let packet = this.#missing.get(samples);
     if (packet === undefined) {
-      packet = missingPacket(toc, samples);
-      this.#missing.set(key, packet);
+      packet = missingPacket(samples);
+      this.#missing.set(samples, packet);
     }
     return packet;
   }
@@ -142,10 +127,6 @@ class StreamSource {
     const joined = this.#joined[-2 - item];
     if (joined === undefined) throw new RangeError(`there is no joined packet ${-2 - item}`);
     return joined.bytes;
-  }
-
-  #tocOf(item: number): number {
-    return item >= 0 ? at(this.#leg.toc, item) : at(this.#joinedBytes(item), 0);
   }
 }
 

@@ -6,6 +6,9 @@ import type { CallEffect, CallEvent, CallStatus, TimerName } from './machine.ts'
 import { placeCall, step } from './machine.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
 
+/** A running capture, as far as a call is concerned with it. */
+export type RunningCapture = Pick<Capture, 'recorder' | 'armed' | 'start' | 'mark' | 'stop' | 'on'>;
+
 /** The acts of the outer world that one call needs; the service builds them. */
 export interface CallActs {
   readonly clock: Clock;
@@ -14,7 +17,7 @@ export interface CallActs {
   storeAccept(call: Call, consent: Consent | null): Promise<void>;
   storeActive(call: Call): Promise<void>;
   storeEnd(call: Call, reason: EndReason): Promise<void>;
-  openRecording(call: Call): Promise<Capture>;
+  openRecording(call: Call): Promise<RunningCapture>;
   /** The call is over and nothing of it is left to do but the recording's finish. */
   forget(call: Call): void;
   trouble(call: Call, doing: string, error: unknown): void;
@@ -55,7 +58,7 @@ export class Call {
   #media: CallMedia;
   #mediaSides: Partial<Record<Side, MediaSide>> = {};
   #opening = new Set<Side>();
-  #capture: Capture | null = null;
+  #capture: RunningCapture | null = null;
   #calleeConsent: Consent | null = null;
   #acts: CallActs;
   /** Settles when the call has ended and everything it held is released. */

@@ -6,7 +6,7 @@ import * as calls from '../db/calls.ts';
 import type { Database } from '../db/index.ts';
 import type { MediaServer } from '../media/index.ts';
 import type { RecordingService } from '../recording/index.ts';
-import type { CallActs } from './call.ts';
+import type { CallActs, RunningCapture } from './call.ts';
 import { Call } from './call.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
 import { systemClock } from './ports.ts';
@@ -22,10 +22,15 @@ export interface CallLimits {
   ringTimeoutMs?: number;
 }
 
+/** What calls ask of the recording room. */
+export interface Recordings {
+  open(recording: Parameters<RecordingService['open']>[0]): Promise<RunningCapture>;
+}
+
 export interface CallServiceDeps {
   db: Database;
   media: MediaServer;
-  recording: RecordingService;
+  recording: Recordings;
   devices: Devices;
   limits: CallLimits;
   log: { warn(o: object, message: string): void; info(o: object, message: string): void };
@@ -39,6 +44,8 @@ export class CallService {
   #calls = new Map<string, Call>();
   /** appId + NUL + userId -> the one call of this user; set before the first await, so that no two start. */
   #byUser = new Map<string, string>();
+  /** Ended calls whose journals and rows are still being closed. */
+  #finishing = new Set<Call>();
   #closing = false;
 
   constructor(deps: CallServiceDeps) {
@@ -156,22 +163,22 @@ export class CallService {
     await call.dispatch({ type: 'muted', side, muted: p.muted });
   }
 
-  openMedia(who: Participant, p: Params<'media.open'>): Promise<Result<'media.open'>> {
+  async openMedia(who: Participant, p: Params<'media.open'>): Promise<Result<'media.open'>> {
     const { call, side } = this.#ownCall(who, p.callId);
     return call.openMedia(side, p);
   }
 
-  connectMedia(who: Participant, p: Params<'media.connect'>): Promise<void> {
+  async connectMedia(who: Participant, p: Params<'media.connect'>): Promise<void> {
     const { call, side } = this.#ownCall(who, p.callId);
     return call.connectMedia(side, p);
   }
 
-  produce(who: Participant, p: Params<'media.produce'>): Promise<Result<'media.produce'>> {
+  async produce(who: Participant, p: Params<'media.produce'>): Promise<Result<'media.produce'>> {
     const { call, side } = this.#ownCall(who, p.callId);
     return call.produce(side, p);
   }
 
-  restartIce(who: Participant, p: Params<'media.restartIce'>): Promise<Result<'media.restartIce'>> {
+  async restartIce(who: Participant, p: Params<'media.restartIce'>): Promise<Result<'media.restartIce'>> {
     const { call, side } = this.#ownCall(who, p.callId);
     return call.restartIce(side, p);
   }
@@ -200,7 +207,7 @@ export class CallService {
   /** Takes no new calls, ends the running ones with `shutdown` and waits until their journals are closed. */
   async close(): Promise<void> {
     this.#closing = true;
-    const open = [...this.#calls.values()];
+    const open = [...this.#calls.values(), ...this.#finishing];
     for (const call of open) void call.dispatch({ type: 'shutdown' });
     await Promise.all(open.map((call) => call.finished));
   }
@@ -274,6 +281,8 @@ export class CallService {
       },
       forget: (call) => {
         this.#calls.delete(call.id);
+        this.#finishing.add(call);
+        void call.finished.then(() => this.#finishing.delete(call));
         this.#release(call.appId, call.people.caller.userId, call.people.callee.userId, call.id);
         const { endReason } = call.status;
         log.info({ callId: call.id, mode: call.mode, endReason }, 'call ended');

@@ -2,16 +2,9 @@ import postgres from 'postgres';
 import { VerbatimError } from '#protocol';
 import type { Log } from './log.ts';
 import { migrate } from './migrate.ts';
+import type { Sql } from './sql.ts';
 
-/** What our columns become in JavaScript beside the driver's defaults: bigint is a number (sizes, durations). */
-type ColumnTypes = { bigint: number };
-
-/** The connection pool. */
-export type Sql = postgres.Sql<ColumnTypes>;
-/** The connection of one open transaction. */
-export type TransactionSql = postgres.TransactionSql<ColumnTypes>;
-/** What a query needs: works with the pool and inside a transaction alike. */
-export type Queryable = postgres.ISql<ColumnTypes>;
+export type { Queryable, Sql, TransactionSql } from './sql.ts';
 
 export interface Database {
   readonly sql: Sql;

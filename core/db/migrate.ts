@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VerbatimError } from '#protocol';
-import type { Queryable, Sql, TransactionSql } from './database.ts';
 import type { Log } from './log.ts';
+import type { Queryable, Sql, TransactionSql } from './sql.ts';
 
 /** One numbered file of `migrations/`. Once released it never changes; a change is a new file. */
 export interface Migration {

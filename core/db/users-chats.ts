@@ -1,6 +1,6 @@
 import type { Chat, PutChatBody, PutUserBody, User } from '#protocol';
 import { VerbatimError } from '#protocol';
-import type { Database } from './index.ts';
+import type { Database } from './database.ts';
 
 /** How many unknown members an answer names; the rest of a long list would only repeat the point. */
 const MAX_NAMED_USERS = 10;
@@ -29,7 +29,8 @@ export async function findUser(db: Database, appId: string, id: string): Promise
 
 /**
  * Writes a chat and its members as given; a deleted chat comes back.
- * @throws VerbatimError `bad_request` when a direct chat has not exactly two members, or a member is unknown;
+ * @throws VerbatimError `bad_request` when a direct chat has not exactly two members, or a member is unknown or
+ * named twice;
  * `conflict` when a direct chat that has had calls would get other people: their recordings are its recordings
  */
 export async function putChat(db: Database, appId: string, id: string, body: PutChatBody): Promise<Chat> {
@@ -38,6 +39,9 @@ export async function putChat(db: Database, appId: string, id: string, body: Put
       'bad_request',
       `body/members: a direct chat has exactly two members, got ${body.members.length}`,
     );
+  }
+  if (new Set(body.members).size < body.members.length) {
+    throw new VerbatimError('bad_request', 'body/members: a member is named twice');
   }
   await db.sql.begin(async (sql) => {
     const known = await sql<{ id: string }[]>`

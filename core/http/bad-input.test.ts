@@ -281,6 +281,15 @@ const CASES: Case[] = [
     detail: /^body\/members/,
   },
   {
+    what: 'a chat of 10,001',
+    method: 'PUT',
+    url: chat,
+    body: { kind: 'group', members: Array.from({ length: 10_001 }, () => 1) },
+    status: 400,
+    code: 'bad_request',
+    detail: /^body\/members: expected at most 10000 items, got 10001$/,
+  },
+  {
     what: 'a chat of nobody',
     method: 'PUT',
     url: chat,
@@ -517,4 +526,27 @@ t.test('an address that keeps failing to sign in is not heard for a while', asyn
   t.equal((await ask(`Bearer ${kid}.guess`, '192.0.2.1')).statusCode, 429);
   t.equal((await ask(server, '192.0.2.1')).statusCode, 429, 'not even with the right secret');
   t.equal((await ask(server, '192.0.2.2')).statusCode, 404, 'others are served');
+});
+
+t.test('a hostile list does not keep the server busy', async (t) => {
+  const { http, addApp } = await httpFixture(t, db);
+  const { server } = await addApp('hostile');
+  const headers = { authorization: server, 'content-type': 'application/json' };
+  // The check that names the duplicates of such a list takes time that grows with its square: hours for this one.
+  const payload = `{"kind":"group","members":[${'1,'.repeat(700_000)}1]}`;
+  const answer = await http.inject({ method: 'PUT', url: chat, headers, payload });
+  t.equal(answer.statusCode, 400);
+  t.match(answer.json().detail, /expected at most 10000 items, got 700001/);
+});
+
+t.test('a chat may have ten thousand members', async (t) => {
+  const { http, addApp } = await httpFixture(t, db);
+  const { server, id } = await addApp('big');
+  const members = Array.from({ length: 10_000 }, (_, i) => `user-${i}-${'x'.repeat(115)}`);
+  await db.sql`insert into users (app_id, id, name) select ${id}, member, 'x' from unnest(${members}::text[]) member`;
+  const send = (payload: object) =>
+    http.inject({ method: 'PUT', url: chat, headers: { authorization: server }, payload });
+  const answer = await send({ kind: 'group', members });
+  t.equal(answer.statusCode, 200, answer.body.slice(0, 200));
+  t.equal(answer.json().members.length, 10_000);
 });

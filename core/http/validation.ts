@@ -1,5 +1,6 @@
 import type { FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
+import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { VerbatimError } from '#protocol';
@@ -25,6 +26,8 @@ export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart
   return (given: unknown) => {
     const value = takenValue(schema, httpPart, given);
     if (validator.Check(value)) return { value };
+    const list = overlongList(schema, value);
+    if (list !== undefined) return { error: new InvalidInput(httpPart ?? 'request', [list]) };
     return { error: new InvalidInput(httpPart ?? 'request', validator.Errors(value)) };
   };
 };
@@ -57,6 +60,29 @@ function takenValue(schema: TSchema, part: string | undefined, given: unknown): 
   // The framework hands an absent body over as null.
   if (part === 'body') return given ?? {};
   return part === 'querystring' ? Value.Convert(schema, given) : given;
+}
+
+/**
+ * The list among the members of a body that has more items than its schema allows. It is looked for first because
+ * the search for errors goes through every item of it, however many there are.
+ */
+function overlongList(schema: TSchema, value: unknown): SchemaError | undefined {
+  if (!Type.IsObject(schema) || typeof value !== 'object' || value === null) return undefined;
+  for (const [name, list] of Object.entries(value)) {
+    const member = Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined;
+    const max =
+      member !== undefined && 'maxItems' in member ? Number(member.maxItems) : Number.POSITIVE_INFINITY;
+    if (!Array.isArray(list) || list.length <= max) continue;
+    const message = `expected at most ${max} items, got ${list.length}`;
+    return {
+      keyword: 'maxItems',
+      schemaPath: `#/properties/${name}`,
+      instancePath: `/${name}`,
+      params: {},
+      message,
+    };
+  }
+  return undefined;
 }
 
 function messageOf({ keyword, params, message }: SchemaError): string {

@@ -325,6 +325,7 @@ t.test('requests of a call are worked on in order, but its end never waits behin
   const open = client.request('media.open', { callId: CALL_ID, rtpCapabilities: {} });
   const mute = client.request('call.mute', { callId: CALL_ID, muted: true });
   const unmute = client.request('call.mute', { callId: CALL_ID, muted: false });
+  await server.calls.noted('alice/device-of-alice start slow voice');
   t.ok((await client.request('call.hangup', { callId: CALL_ID })).result);
   for (const go of server.calls.hold) go();
   await Promise.all([start, open, mute, unmute]);

@@ -5,10 +5,11 @@ import { ArenaPool } from './arena.ts';
 import { BufferPool } from './buffers.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
+import type { CommitWriter, SealedPart } from './commit-part.ts';
+import { mkdirDurable } from './durable.ts';
 import type { StoreFiles } from './files.ts';
 import { storeError, systemFiles } from './files.ts';
 import type { JournalFile } from './journal-file.ts';
-import type { JournalWriter, SealedPart } from './journal-writer.ts';
 import { Lanes } from './lanes.ts';
 import { rebuildJournal } from './log-recovery.ts';
 import type { LogOwner } from './log-segments.ts';
@@ -61,6 +62,8 @@ const JOURNAL_WRITE_BYTES = 16 * 1024;
 const JOURNAL_WRITE_MS = 2500;
 /** Blocks in memory that their journals have not taken; past it commits wait for the journals. */
 const MAX_ARENA_BYTES = 256 * 1024 * 1024;
+/** The same for blocks that no commit has taken; past it the calls that bring more fail, one by one. */
+const MAX_WAITING_BYTES = 256 * 1024 * 1024;
 const MAX_WRITERS = 4096;
 const JOURNAL_LANES = 2;
 const LATENCIES = 128;
@@ -73,10 +76,12 @@ export class CommitLog {
   readonly buffers = new BufferPool();
   /** What a journal file needs of its surroundings. */
   readonly context: { journalsDir: string; files: StoreFiles; arenas: ArenaPool; clock: Clock };
+  /** Full blocks and marks of all writers that wait for a commit. The writers keep count. */
+  waitingBytes = 0;
   readonly #options: CommitLogOptions;
   readonly #segments: LogSegments;
   readonly #owner: LogOwner;
-  readonly #writers = new Set<JournalWriter>();
+  readonly #writers = new Set<CommitWriter>();
   /** Journals with blocks to write, and since when. */
   readonly #unwritten = new Map<JournalFile, number>();
   /** Journals that are about to be synced so that the oldest segment can go. */
@@ -86,7 +91,7 @@ export class CommitLog {
   readonly #maxPerSecond: number;
   readonly #tick: NodeJS.Timeout;
   #reserved = 0;
-  #due = new Set<JournalWriter>();
+  #due = new Set<CommitWriter>();
   /** Starts of the last `maxPerSecond` commits, oldest first. */
   #starts: number[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -125,6 +130,7 @@ export class CommitLog {
    * be replayed first (`recoverLog`), or a second process owns them.
    */
   static async open(options: CommitLogOptions): Promise<CommitLog> {
+    await mkdirDurable(options.journalsDir);
     const owner = await claimLog(options.dir);
     try {
       const segments = await LogSegments.open(
@@ -185,21 +191,26 @@ export class CommitLog {
     this.#reserved += 1;
   }
 
+  /** True when the log stands still and memory is what pays for it. */
+  get overfull(): boolean {
+    return this.waitingBytes > MAX_WAITING_BYTES;
+  }
+
   unreserve(): void {
     this.#reserved -= 1;
   }
 
-  attach(writer: JournalWriter): void {
+  attach(writer: CommitWriter): void {
     this.#writers.add(writer);
   }
 
-  detach(writer: JournalWriter): void {
+  detach(writer: CommitWriter): void {
     this.#due.delete(writer);
     if (this.#writers.delete(writer)) this.#reserved -= 1;
   }
 
   /** Asks for a commit now. Requests of the same moment, and those that come during a commit, share one. */
-  request(writer: JournalWriter): void {
+  request(writer: CommitWriter): void {
     this.#due.add(writer);
     this.#schedule();
   }
@@ -310,7 +321,7 @@ export class CommitLog {
     }
   }
 
-  async #seal(due: Set<JournalWriter>, started: number): Promise<SealedPart[]> {
+  async #seal(due: Set<CommitWriter>, started: number): Promise<SealedPart[]> {
     const parts: SealedPart[] = [];
     let sliceStart = started;
     for (const writer of due) {

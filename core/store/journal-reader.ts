@@ -144,6 +144,11 @@ export class JournalReader implements AsyncIterable<JournalBlock> {
     return new JournalReader(bytes, options, { header, head, lengthBytes, key });
   }
 
+  /** c[0], hex: the head before the first block. Empty when the file header is not whole. */
+  get startHead(): string {
+    return this.#firstHead.toString('hex');
+  }
+
   /** Known once the iteration has ended. */
   get result(): JournalResult {
     if (this.#result === undefined)

@@ -1,6 +1,7 @@
 import { VerbatimError } from '#protocol';
 import type { Slice } from './arena.ts';
 import type { CommitLog } from './commit-log.ts';
+import type { CommitWriter, SealedPart } from './commit-part.ts';
 import { storeError } from './files.ts';
 import { JournalFile } from './journal-file.ts';
 import type { BlockType, JournalMark } from './journal-format.ts';
@@ -51,17 +52,6 @@ interface Chunk {
   usedBytes: number;
 }
 
-/** One writer's part of one commit. */
-export interface SealedPart {
-  writer: JournalWriter;
-  file: JournalFile;
-  slices: Slice[];
-  seq: number;
-  head: Buffer;
-  /** The writer's count of appended things that this part covers. */
-  covers: number;
-}
-
 interface Waiter {
   covers: number;
   resolve: (acknowledged: Acknowledged) => void;
@@ -74,7 +64,7 @@ type State = 'open' | 'switching' | 'ending' | 'closed' | 'failed';
  * Writes one recording: packets are copied into a buffer, cut into blocks by the commit log, acknowledged when
  * they are in the log and synced. Owns the journal file of the present epoch.
  */
-export class JournalWriter {
+export class JournalWriter implements CommitWriter {
   readonly #options: JournalWriterOptions;
   readonly #log: CommitLog;
   #state: State = 'open';
@@ -248,8 +238,7 @@ export class JournalWriter {
       slices.push(this.#file.seal(chunk.type, chunk.monotonicUs, chunk.wallMs, plaintext));
       this.#log.buffers.give(chunk.plaintext);
     }
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    this.#dropWaiting();
     if (this.#used > 0) {
       const plaintext = this.#buffer.subarray(0, this.#used);
       slices.push(this.#file.seal('data', this.#blockUs, this.#blockWallMs, plaintext));
@@ -273,11 +262,11 @@ export class JournalWriter {
     if (this.#error !== undefined || this.#state === 'closed') return;
     this.#error = error;
     this.#state = 'failed';
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    this.#dropWaiting();
     this.#used = 0;
+    // In a turn of its own: what the owner does in there, or throws, must not disturb a commit under way.
+    queueMicrotask(() => this.#options.onFailed?.(error));
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
-    this.#options.onFailed?.(error);
   }
 
   /** The file of the present epoch broke: go on in the next. Everything sealed so far is safe in the log. */
@@ -304,7 +293,8 @@ export class JournalWriter {
     if (this.#state !== 'switching') return;
     this.#acknowledged = acknowledgedOf(this.#file);
     this.#state = 'open';
-    this.#options.onEpoch?.(this.epoch, cause);
+    const { epoch } = this;
+    queueMicrotask(() => this.#options.onEpoch?.(epoch, cause));
     this.#settle();
     this.#log.request(this);
   }
@@ -376,7 +366,7 @@ export class JournalWriter {
       this.#push('data', this.#blockUs, this.#blockWallMs, this.#buffer, this.#used);
       this.#buffer = buffers.take(Math.max(needBytes, this.#used));
       this.#used = 0;
-      if (this.#waitingBytes > MAX_WAITING_BYTES) {
+      if (this.#waitingBytes > MAX_WAITING_BYTES || this.#log.overfull) {
         this.fail(new VerbatimError('recording_lost', 'the commit log does not keep up'));
         return false;
       }
@@ -404,6 +394,13 @@ export class JournalWriter {
   #push(type: BlockType, monotonicUs: number, wallMs: number, plaintext: Buffer, usedBytes: number): void {
     this.#waiting.push({ type, monotonicUs, wallMs, plaintext, usedBytes });
     this.#waitingBytes += usedBytes;
+    this.#log.waitingBytes += usedBytes;
+  }
+
+  #dropWaiting(): void {
+    this.#waiting = [];
+    this.#log.waitingBytes -= this.#waitingBytes;
+    this.#waitingBytes = 0;
   }
 
   #settle(): void {

@@ -3,6 +3,7 @@ import { copyFile, link, open, readdir, readFile, rename, rm, rmdir, stat, unlin
 import { basename, dirname, join } from 'node:path';
 import { VerbatimError } from '#protocol';
 import { fsyncDir, isErrno, temporaryName } from './durable.ts';
+import { storeError } from './files.ts';
 import { BLOCK_HEADER_BYTES, CHAIN_BYTES, chainHead } from './journal-format.ts';
 import { readJournal } from './journal-reader.ts';
 import { scanSegment } from './log-format.ts';
@@ -61,7 +62,7 @@ export async function recoverLog(options: { walDir: string; journalsDir: string 
     await rm(join(walDir, OWNER_FILE), { force: true });
     // Anything else in there is not ours to delete: then the directory stays.
     await rmdir(walDir).catch(() => undefined);
-    await fsyncDir(dirname(walDir));
+    if (segments.length > 0) await fsyncDir(dirname(walDir));
   }
   return { segments: segments.length, blocks: index.blocks, badPages: index.badPages, journals, removed };
 }
@@ -110,8 +111,10 @@ export async function rebuildJournal(path: string, segments: string[]): Promise<
   const temporary = temporaryName(path);
   try {
     await copyFile(path, temporary);
-    const replayed = await replay(temporary, blocks);
+    const replayed = await replay(temporary, blocks, path);
     if (replayed.problem !== undefined) throw new VerbatimError('corrupt', `${path}: ${replayed.problem}`);
+    // The copy's tail is kept beside it; what is left of it here would stand behind END.
+    await truncateDurable(temporary, replayed.endBytes);
     await rename(temporary, path);
     await fsyncDir(dirname(path));
     return replayed.seq;
@@ -169,29 +172,35 @@ async function replayInPlace(path: string, journal: LoggedJournal): Promise<Repl
   const { recording, epoch } = journal;
   try {
     const replayed = await replay(path, journal.blocks);
-    const status = replayed.problem === undefined ? 'whole' : 'broken';
-    return { recording, epoch, path, status, ...replayed };
+    const { appendedBlocks, seq, problem } = replayed;
+    if (problem !== undefined)
+      return { recording, epoch, path, status: 'broken', appendedBlocks, seq, problem };
+    return { recording, epoch, path, status: 'whole', appendedBlocks, seq };
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
-    return { recording, epoch, path, status: 'missing', appendedBlocks: 0, seq: 0 };
+    const nothing = { recording, epoch, path, appendedBlocks: 0, seq: 0 };
+    if (isErrno(error, 'ENOENT')) return { ...nothing, status: 'missing' };
+    // One journal on a bad spot of the disk does not keep the others from being replayed.
+    return { ...nothing, status: 'broken', problem: storeError(error, 'replay').message };
   }
 }
 
 interface Replayed {
   appendedBlocks: number;
   seq: number;
+  /** Where the last block ends. */
+  endBytes: number;
   problem?: string;
 }
 
 /**
  * Writes the log's blocks into a journal, each at its place, and syncs it. Blocks that are there already are
  * written again: after a failed sync the system may believe a page to be on disk that is not. Bytes behind the
- * verified part that are about to change are kept in `<journal>.tail` first.
+ * verified part that are about to change are kept in `<keepAs>.tail` first.
  */
-async function replay(path: string, blocks: LoggedBlock[]): Promise<Replayed> {
+async function replay(path: string, blocks: LoggedBlock[], keepAs = path): Promise<Replayed> {
   const prefix = await verifiedPrefix(path);
   if (prefix.head.length === 0) {
-    return { appendedBlocks: 0, seq: 0, problem: 'the file header does not verify' };
+    return { appendedBlocks: 0, seq: 0, endBytes: 0, problem: 'the file header does not verify' };
   }
   const journal = await open(path, 'r+');
   const sources = new Map<string, FileHandle>();
@@ -199,7 +208,7 @@ async function replay(path: string, blocks: LoggedBlock[]): Promise<Replayed> {
     let { head, seq, end } = prefix;
     let appendedBlocks = 0;
     let tailKept = prefix.sizeBytes === end;
-    const fail = (problem: string): Replayed => ({ appendedBlocks, seq, problem });
+    const fail = (problem: string): Replayed => ({ appendedBlocks, seq, endBytes: end, problem });
     for (const logged of blocks) {
       const bytes = await readBlock(logged, sources);
       if (logged.seq <= seq) {
@@ -225,7 +234,7 @@ async function replay(path: string, blocks: LoggedBlock[]): Promise<Replayed> {
         return fail(`block ${logged.seq} in the log does not follow the chain`);
       }
       if (!tailKept) {
-        await keepTail(path, end);
+        await keepTail(path, end, keepAs);
         tailKept = true;
       }
       await writeAt(journal, bytes, end);
@@ -234,7 +243,7 @@ async function replay(path: string, blocks: LoggedBlock[]): Promise<Replayed> {
       end += logged.bytes;
       appendedBlocks += 1;
     }
-    return { appendedBlocks, seq };
+    return { appendedBlocks, seq, endBytes: end };
   } finally {
     for (const source of sources.values()) await source.close();
     try {
@@ -257,8 +266,8 @@ async function verifiedPrefix(
 }
 
 /** Copies what lies behind the verified part to a file beside the journal. An older copy is never replaced. */
-async function keepTail(path: string, from: number): Promise<void> {
-  const temporary = temporaryName(path);
+async function keepTail(path: string, from: number, keepAs: string): Promise<void> {
+  const temporary = temporaryName(keepAs);
   const source = await open(path, 'r');
   try {
     const target = await open(temporary, 'wx', 0o600);
@@ -276,7 +285,7 @@ async function keepTail(path: string, from: number): Promise<void> {
     }
     for (let number = 1; ; number += 1) {
       try {
-        await link(temporary, `${path}.tail${number === 1 ? '' : number}`);
+        await link(temporary, `${keepAs}.tail${number === 1 ? '' : number}`);
         break;
       } catch (error) {
         if (!isErrno(error, 'EEXIST')) throw error;
@@ -286,7 +295,17 @@ async function keepTail(path: string, from: number): Promise<void> {
     await source.close();
     await rm(temporary, { force: true });
   }
-  await fsyncDir(dirname(path));
+  await fsyncDir(dirname(keepAs));
+}
+
+async function truncateDurable(path: string, sizeBytes: number): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.truncate(sizeBytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 async function readBlock(logged: LoggedBlock, sources: Map<string, FileHandle>): Promise<Buffer> {

@@ -162,7 +162,10 @@ export class LogSegments {
 
 /** Segment paths of a log, oldest first. */
 export async function listSegments(dir: string): Promise<string[]> {
-  const names = await readdir(dir);
+  const names = await readdir(dir).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  });
   return names
     .filter((name) => SEGMENT_NAME.test(name))
     .sort()

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { VerbatimError } from '#protocol';
 import { createAgeHeader, hkdf32, MAX_AGE_HEADER_BYTES, openAgeHeader } from './age.ts';
-import { fsyncDir, temporaryName } from './durable.ts';
+import { fsyncDir, mkdirDurable, temporaryName } from './durable.ts';
 import { storeError } from './files.ts';
 
 /**
@@ -53,6 +53,8 @@ export async function sealFile(options: SealFileOptions): Promise<SealResult> {
   const pay = temporaryName(options.pay);
   const hdr = temporaryName(options.hdr);
   try {
+    await mkdirDurable(dirname(options.pay));
+    await mkdirDurable(dirname(options.hdr));
     const result = await writePayload(pay, fileKey, options.plaintext);
     await writeWhole(hdr, header);
     await options.verify?.({ pay, hdr });

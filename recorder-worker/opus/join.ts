@@ -35,36 +35,23 @@ export function joinFrames(toc: number, source: Uint8Array, frames: readonly Fra
   return packet.subarray(0, at);
 }
 
-/** First config of each run of frame sizes, with its sizes: the neighbours that differ in frame size alone. */
-const SIZE_RUNS: readonly { first: number; count: number }[] = [
-  { first: 0, count: 4 },
-  { first: 4, count: 4 },
-  { first: 8, count: 4 },
-  { first: 12, count: 2 },
-  { first: 14, count: 2 },
-  { first: 16, count: 4 },
-  { first: 20, count: 4 },
-  { first: 24, count: 4 },
-  { first: 28, count: 4 },
-];
-/** Any mode can be silent for 2.5 or 5 ms only as CELT, the one mode with frames that short. */
-const SHORT_RUN = { first: 28, count: 4 };
+/** CELT fullband of 20, 10, 5 and 2.5 ms (RFC 6716 table 2). */
+const MISSING_TOCS = [0xf8, 0xf0, 0xe8, 0xe0];
 
 /**
- * The packet that stands for `samples` of a stream of which nothing arrived: its TOC byte alone, with the mode
- * and bandwidth last heard, so that the decoder conceals without a switch of mode. Where no single frame lasts
- * that long it is a code 3 packet of empty frames: TOC and count.
+ * The packet that stands for `samples` of a stream of which nothing arrived: its TOC byte alone, where one frame lasts
+ * that long, else a code 3 packet of empty frames, TOC and count.
+ *
+ * Its mode is CELT whatever was heard before. libopus, and with it every browser, conceals an empty frame in the mode of
+ * the last one that it decoded and does not look at this TOC. The decoder that FFmpeg has of its own decodes an
+ * empty SILK or hybrid frame as if its bits were all zero, which is noise 12 dB below full scale; an empty CELT frame it
+ * decodes as silence.
  */
-export function missingPacket(lastToc: number, samples: number): Uint8Array {
-  const config = lastToc >> 3;
-  const run = SIZE_RUNS.find(({ first, count }) => config >= first && config < first + count) ?? SHORT_RUN;
-  for (const { first, count } of [run, SHORT_RUN]) {
-    for (let candidate = first + count - 1; candidate >= first; candidate -= 1) {
-      const toc = (candidate << 3) | (lastToc & 4);
-      const frame = frameSamplesOf(toc);
-      if (samples % frame !== 0) continue;
-      return samples === frame ? Uint8Array.of(toc) : Uint8Array.of(toc | 3, samples / frame);
-    }
+export function missingPacket(samples: number): Uint8Array {
+  const toc = MISSING_TOCS.find((candidate) => samples % frameSamplesOf(candidate) === 0);
+  if (toc === undefined || samples <= 0 || samples > MAX_PACKET_SAMPLES) {
+    throw new RangeError(`no Opus packet lasts ${samples} samples`);
   }
-  throw new RangeError(`no Opus packet lasts ${samples} samples`);
+  const count = samples / frameSamplesOf(toc);
+  return count === 1 ? Uint8Array.of(toc) : Uint8Array.of(toc | 3, count);
 }

@@ -40,9 +40,12 @@ export function speak(text: string, voice: string, frameMs = 20): Speech {
   }
 }
 
-/** The channels of an audio file as ffmpeg decodes it. */
-export function decodeFile(path: string): Float32Array[] {
-  const interleaved = decode(['-i', path], 2);
+/** The decoders of ffmpeg: its own, and the one of libopus that browsers use. */
+export type Decoder = 'opus' | 'libopus';
+
+/** Left and right of an audio file as ffmpeg decodes it. */
+export function decodeFile(path: string, decoder: Decoder): Float32Array[] {
+  const interleaved = decode(['-c:a', decoder, '-i', path], 2);
   return [0, 1].map((channel) =>
     Float32Array.from({ length: interleaved.length / 2 }, (_, i) => interleaved[i * 2 + channel] ?? 0),
   );

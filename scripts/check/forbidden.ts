@@ -45,7 +45,9 @@ const RULES: readonly Rule[] = [
     files: isTest,
   },
   {
-    pattern: /await (sleep|delay|setTimeout)\(|await new Promise(<\w+>)?\(\(?\w*\)? => setTimeout\(/,
+    // A wait inside a `while` on the same line looks again and again until something has happened.
+    pattern:
+      /^(?!.*\bwhile \().*(await (sleep|delay|setTimeout)\(|await new Promise(<\w+>)?\(\(?\w*\)? => setTimeout\()/m,
     what: 'sleeps',
     mend: 'wait for the event itself, with a deadline',
     files: isTest,

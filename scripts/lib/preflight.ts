@@ -1,7 +1,8 @@
 import { createSocket } from 'node:dgram';
-import { access, constants, mkdir, statfs } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
 import type { Config } from '#config';
 import { healthAt } from './daemon.ts';
 import { OperatorError } from './operator-error.ts';
@@ -17,7 +18,7 @@ export async function preflight(config: Config): Promise<void> {
 
 async function checkDataDir(dir: string): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await makeFolder(dir);
     await access(dir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (cause) {
     const code = codeOf(cause);
@@ -36,6 +37,13 @@ async function checkDataDir(dir: string): Promise<void> {
       `The disk that holds the data folder ${dir} has only ${megabytes(free)} MB free and ${megabytes(NEEDED_BYTES)} are needed: make room, or choose another with --data DIR.`,
     );
   }
+}
+
+/** Not mkdir's own `recursive`: on a file system that takes no folders (/proc, say) that never comes back. */
+async function makeFolder(dir: string): Promise<void> {
+  if (await stat(dir).catch(() => undefined)) return void (await readdir(dir));
+  if (dirname(dir) !== dir) await makeFolder(dirname(dir));
+  await mkdir(dir, { mode: 0o700 });
 }
 
 async function checkHttpPort({ listen, tls }: Config): Promise<void> {

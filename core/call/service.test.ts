@@ -1,0 +1,436 @@
+import { createHash } from 'node:crypto';
+import t from 'tap';
+import type { CallView, Consent, ErrorCode, NotificationName } from '#protocol';
+import { VerbatimError } from '#protocol';
+import { testDatabase } from '../db/fixture.ts';
+import { addDisclosure, insertApp, putChat, putUser, setAppRecording } from '../db/index.ts';
+import type { FakeCallMedia } from '../media/index.ts';
+import { FakeMediaServer } from '../media/index.ts';
+import type { RunningCapture } from './call.ts';
+import type { Clock, Devices, Participant } from './ports.ts';
+import { CallService } from './service.ts';
+
+const db = await testDatabase(t);
+const APP = 'shop';
+const TEXT = 'This call is recorded.';
+await insertApp(db, { id: APP, name: 'Shop', recordingEnabled: true });
+for (const id of ['ann', 'ben', 'cat', 'dan']) await putUser(db, APP, id, { name: id.toUpperCase() });
+await putChat(db, APP, 'pair', { kind: 'direct', members: ['ann', 'ben'] });
+await putChat(db, APP, 'other-pair', { kind: 'direct', members: ['cat', 'ben'] });
+await putChat(db, APP, 'room', { kind: 'group', members: ['ann', 'ben', 'cat', 'dan'] });
+await addDisclosure(db, { appId: APP, locale: 'en', body: TEXT });
+const consent: Consent = {
+  disclosureSha256: createHash('sha256').update(TEXT).digest('hex'),
+  disclosureVersion: 1,
+  locale: 'en',
+};
+
+const who = (userId: string, device = `${userId}-phone`): Participant => ({
+  appId: APP,
+  userId,
+  device,
+  name: userId.toUpperCase(),
+});
+const [ann, ben, cat] = [who('ann'), who('ben'), who('cat')];
+
+/** Keeps what each device was told, in order. */
+class KnownDevices implements Devices {
+  readonly told: { to: string; device: string; name: NotificationName; params: unknown }[] = [];
+  readonly signedIn = new Map<string, string[]>();
+
+  online(_appId: string, userId: string): boolean {
+    return this.devicesOf(_appId, userId).length > 0;
+  }
+  devicesOf(_appId: string, userId: string): string[] {
+    return this.signedIn.get(userId) ?? [];
+  }
+  notify(_appId: string, to: string, device: string, name: NotificationName, params: unknown): void {
+    this.told.push({ to, device, name, params });
+  }
+  lastView(userId: string, device?: string): CallView | undefined {
+    const last = this.told.findLast(
+      (each) => each.to === userId && each.name.startsWith('call.') && (!device || each.device === device),
+    );
+    return (last?.params as { call: CallView } | undefined)?.call;
+  }
+}
+
+/** A clock that moves only when it is told to. */
+class HandClock implements Clock {
+  #now = Date.parse('2026-01-01T00:00:00Z');
+  #timers = new Set<{ at: number; fire: () => void }>();
+  now(): Date {
+    return new Date(this.#now);
+  }
+  after(ms: number, fire: () => void): () => void {
+    const timer = { at: this.#now + ms, fire };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+  move(ms: number): void {
+    this.#now += ms;
+    for (const timer of [...this.#timers].filter(({ at }) => at <= this.#now)) {
+      this.#timers.delete(timer);
+      timer.fire();
+    }
+  }
+}
+
+/** A recorder that does what the test says; the real one runs in the journeys. */
+class HandRecorder {
+  readonly acts: string[] = [];
+  arm: () => void = () => {};
+  lose: () => void = () => {};
+  refuse = false;
+
+  async open(): Promise<RunningCapture> {
+    this.acts.push('open');
+    if (this.refuse) throw new VerbatimError('recorder_unavailable');
+    const armed = new Promise<{ seq: number; head: string }>((resolve) => {
+      this.arm = () => resolve({ seq: 1, head: '00' });
+    });
+    return {
+      recorder: { recorderId: 'r1', ip: '127.0.0.1', port: 5000 },
+      armed,
+      start: async () => void this.acts.push('start'),
+      mark: (mark, side) => void this.acts.push(`${mark} ${side}`),
+      stop: async (reason) => void this.acts.push(`stop ${reason}`),
+      on: (_event, handler) => {
+        this.lose = () => handler('gone');
+      },
+    };
+  }
+}
+
+function stage(
+  online: Record<string, string[]> = { ann: ['ann-phone'], ben: ['ben-phone'], cat: ['cat-phone'] },
+) {
+  const devices = new KnownDevices();
+  for (const [user, list] of Object.entries(online)) devices.signedIn.set(user, list);
+  const media = new FakeMediaServer();
+  const recorder = new HandRecorder();
+  const clock = new HandClock();
+  const warnings: object[] = [];
+  const service = new CallService({
+    db,
+    media,
+    recording: recorder,
+    devices,
+    clock,
+    limits: { graceMs: 15_000, connectTimeoutMs: 20_000, maxCalls: 10 },
+    log: { warn: (o) => void warnings.push(o), info: () => {} },
+  });
+  const mediaOf = (callId: string): FakeCallMedia => {
+    const found = media.calls.get(callId);
+    if (!found) throw new Error('the call has no media');
+    return found;
+  };
+  return { devices, media, recorder, clock, service, warnings, mediaOf };
+}
+type Stage = ReturnType<typeof stage>;
+
+async function refused(work: Promise<unknown>): Promise<ErrorCode | 'nothing'> {
+  try {
+    await work;
+    return 'nothing';
+  } catch (error) {
+    if (error instanceof VerbatimError) return error.code;
+    throw error;
+  }
+}
+
+/** Everything that both browsers do, up to the moment before the recorder is armed. */
+async function connect({ service }: Stage, secure: boolean): Promise<CallView> {
+  const call = await service.start(ann, {
+    chatId: 'pair',
+    mode: secure ? 'secure' : 'voice',
+    ...(secure ? { consent } : {}),
+  });
+  await service.accept(ben, { callId: call.callId, ...(secure ? { consent } : {}) });
+  for (const side of [ann, ben]) {
+    await service.openMedia(side, { callId: call.callId, rtpCapabilities: {} });
+    await service.produce(side, { callId: call.callId, rtpParameters: {} });
+  }
+  return call;
+}
+
+async function told(stage: Stage, userId: string, fits: (view: CallView) => boolean): Promise<CallView> {
+  for (let turn = 0; turn < 1000; turn++) {
+    const view = stage.devices.lastView(userId);
+    if (view && fits(view)) return view;
+    await settle();
+  }
+  throw new Error(`${userId} was last told ${JSON.stringify(stage.devices.lastView(userId))}`);
+}
+
+/** Lets everything run that does not wait for a clock or for I/O. */
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+const rowOf = async (callId: string) => {
+  const [row] = await db.sql<{ state: string; reason: string | null }[]>`
+    select state, end_reason as reason from calls where id = ${callId}`;
+  return row;
+};
+
+t.test(
+  'F34 audio passes only after both consents, both microphones and an armed recorder, in this order',
+  async (t) => {
+    const s = stage();
+    const call = await connect(s, true);
+    const media = s.mediaOf(call.callId);
+    await told(s, 'ann', (view) => view.state === 'connecting');
+    for (let turn = 0; turn < 50 && !media.acts.includes('resumeRecorder'); turn++) {
+      await settle();
+    }
+    t.ok(media.acts.includes('resumeRecorder'), 'the recorder hears both');
+    t.equal(media.audible, false, 'and the two do not hear each other yet');
+    s.recorder.arm();
+    const view = await told(s, 'ben', ({ recording }) => recording);
+    t.equal(view.state, 'active');
+    t.equal(media.audible, true);
+    t.ok(media.acts.indexOf('resumeConsumers') > media.acts.indexOf('resumeRecorder'));
+    const consents =
+      await db.sql`select side, user_id, action from consents where call_id = ${call.callId} order by side`;
+    t.same(
+      [...consents],
+      [
+        { side: 'callee', user_id: 'ben', action: 'accept' },
+        { side: 'caller', user_id: 'ann', action: 'start' },
+      ],
+      'F5 both consents are stored',
+    );
+    await s.service.mute(ann, { callId: call.callId, muted: true });
+    t.ok(s.recorder.acts.includes('mute caller'), 'a mute is marked in the journal');
+    t.equal((await told(s, 'ben', ({ peerMuted }) => peerMuted)).peerMuted, true);
+    await s.service.hangup(ben, { callId: call.callId });
+    t.equal((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, 'hangup');
+    await s.service.close();
+    t.ok(s.recorder.acts.includes('stop hangup'));
+    t.equal(media.closed, true);
+    t.same(await rowOf(call.callId), { state: 'ended', reason: 'hangup' });
+    t.equal(s.service.count, 0);
+  },
+);
+
+t.test('F34 no recorder: the call ends with recorder_unavailable and nothing was audible', async (t) => {
+  const s = stage();
+  s.recorder.refuse = true;
+  const call = await s.service.start(ann, { chatId: 'pair', mode: 'secure', consent });
+  const media = s.mediaOf(call.callId);
+  await s.service.accept(ben, { callId: call.callId, consent });
+  t.equal((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, 'recorder_unavailable');
+  t.notOk(media.acts.includes('resumeConsumers'));
+  await s.service.close();
+});
+
+t.test('F34 a recorder lost in mid-call ends it with recording_lost for both', async (t) => {
+  const s = stage();
+  await connect(s, true);
+  await told(s, 'ann', () => s.media.calls.values().next().value?.recorded === true);
+  s.recorder.arm();
+  await told(s, 'ann', ({ recording }) => recording);
+  s.recorder.lose();
+  for (const user of ['ann', 'ben']) {
+    t.equal((await told(s, user, ({ state }) => state === 'ended')).endReason, 'recording_lost');
+  }
+  await s.service.close();
+});
+
+t.test('F1 a voice call asks for no recorder and is audible once both microphones are there', async (t) => {
+  const s = stage();
+  const call = await connect(s, false);
+  t.equal((await told(s, 'ben', ({ state }) => state === 'active')).recording, false);
+  t.equal(s.mediaOf(call.callId).audible, true);
+  t.same(s.recorder.acts, []);
+  await s.service.close();
+  t.same(await rowOf(call.callId), { state: 'ended', reason: 'shutdown' }, 'closing ends it with a reason');
+});
+
+t.test('F16 a lost device has the grace period, a goodbye has none', async (t) => {
+  const s = stage();
+  await connect(s, false);
+  await told(s, 'ann', ({ state }) => state === 'active');
+  s.service.deviceLeft(ben, 'lost');
+  await settle();
+  s.clock.move(14_999);
+  t.equal(s.devices.lastView('ann')?.state, 'active');
+  t.ok(s.service.signedIn(ben).call, 'the same device finds its call again');
+  await settle();
+  s.clock.move(20_000);
+  t.equal(s.devices.lastView('ann')?.state, 'active', 'and the old grace period has no effect');
+  s.service.deviceLeft(ben, 'lost');
+  await settle();
+  s.clock.move(15_000);
+  t.equal((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, 'connection_lost');
+
+  await connect(s, false);
+  await told(s, 'ann', ({ state }) => state === 'active');
+  s.service.deviceLeft(ann, 'goodbye');
+  t.equal((await told(s, 'ben', ({ state }) => state === 'ended')).endReason, 'hangup');
+  await s.service.close();
+});
+
+t.test('F10 F13 ringing and connecting end by themselves, each with its reason', async (t) => {
+  const s = stage();
+  await s.service.start(ann, { chatId: 'pair', mode: 'voice' });
+  s.clock.move(45_000);
+  t.equal((await told(s, 'ben', ({ state }) => state === 'ended')).endReason, 'no_answer');
+  const call = await s.service.start(ann, { chatId: 'pair', mode: 'voice' });
+  await s.service.accept(ben, { callId: call.callId });
+  s.clock.move(20_000);
+  t.equal((await told(s, 'ben', ({ state }) => state === 'ended')).endReason, 'media_failed');
+  await s.service.close();
+});
+
+t.test('F11 of two devices that accept at the same moment one wins, the other is told', async (t) => {
+  const s = stage({ ann: ['ann-phone'], ben: ['ben-phone', 'ben-desk'] });
+  const call = await s.service.start(ann, { chatId: 'pair', mode: 'voice' });
+  const answers = await Promise.all([
+    refused(s.service.accept(ben, { callId: call.callId })),
+    refused(s.service.accept(who('ben', 'ben-desk'), { callId: call.callId })),
+  ]);
+  t.same(answers.sort(), ['answered_elsewhere', 'nothing']);
+  t.equal(s.devices.lastView('ben', 'ben-desk')?.endReason, 'answered_elsewhere');
+  await s.service.close();
+});
+
+t.test('two calls that start at the same moment become one', async (t) => {
+  const s = stage();
+  const answers = await Promise.all([
+    refused(s.service.start(ann, { chatId: 'pair', mode: 'voice' })),
+    refused(s.service.start(ben, { chatId: 'pair', mode: 'voice' })),
+    refused(s.service.start(cat, { chatId: 'other-pair', mode: 'voice' })),
+  ]);
+  t.equal(answers.filter((answer) => answer === 'nothing').length, 1, String(answers));
+  t.equal(s.service.count, 1);
+  await s.service.close();
+});
+
+t.test('a media worker that dies ends its calls with media_failed', async (t) => {
+  const s = stage();
+  await connect(s, false);
+  await told(s, 'ann', ({ state }) => state === 'active');
+  s.media.dieWorker();
+  t.equal((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, 'media_failed');
+  await s.service.close();
+});
+
+t.test('what fails while a call is carried out ends it with a reason and frees both', async (t) => {
+  for (const method of ['consume', 'attachRecorder', 'resumeRecorder', 'resumeConsumers'] as const) {
+    const s = stage();
+    const call = await s.service.start(ann, { chatId: 'pair', mode: 'secure', consent });
+    s.mediaOf(call.callId).failNext(method);
+    await s.service.accept(ben, { callId: call.callId, consent });
+    for (const side of [ann, ben]) {
+      await refused(s.service.openMedia(side, { callId: call.callId, rtpCapabilities: {} }));
+      await refused(s.service.produce(side, { callId: call.callId, rtpParameters: {} }));
+    }
+    for (let turn = 0; turn < 20; turn++) {
+      s.recorder.arm();
+      await settle();
+    }
+    t.ok((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, `${method}: ended`);
+    t.notOk(s.media.calls.size, `${method}: its media is closed`);
+    t.equal(
+      await refused(s.service.start(ann, { chatId: 'pair', mode: 'voice' })),
+      'nothing',
+      'both are free again',
+    );
+    await s.service.close();
+  }
+});
+
+t.test('F2 F5 F10 F28 who may not do what, and is told so', async (t) => {
+  const s = stage({ ann: ['ann-phone'], ben: ['ben-phone'] });
+  const start = (p: Partial<Parameters<CallService['start']>[1]>, by = ann) =>
+    s.service.start(by, { chatId: 'pair', mode: 'voice', ...p });
+  const rows: [string, () => Promise<unknown>, ErrorCode][] = [
+    ['a call in a group room', () => start({ chatId: 'room' }), 'not_a_direct_chat'],
+    ['a call in a chat that does not exist', () => start({ chatId: 'nowhere' }), 'not_found'],
+    ['a call in a chat of others', () => start({}, cat), 'not_found'],
+    ['a call in a group room of others', () => start({ chatId: 'room' }, who('eve')), 'not_found'],
+    ['a secure call without consent', () => start({ mode: 'secure' }), 'consent_required'],
+    [
+      'consent to another text',
+      () => start({ mode: 'secure', consent: { ...consent, disclosureSha256: '0'.repeat(64) } }),
+      'consent_required',
+    ],
+    [
+      'consent to another version',
+      () => start({ mode: 'secure', consent: { ...consent, disclosureVersion: 2 } }),
+      'consent_required',
+    ],
+    [
+      'consent in a language that the text is not in',
+      () => start({ mode: 'secure', consent: { ...consent, locale: 'fr' } }),
+      'consent_required',
+    ],
+  ];
+  for (const [title, act, code] of rows) t.equal(await refused(act()), code, title);
+  t.equal(s.media.calls.size, 0, 'nothing was opened for any of them');
+
+  const call = await start({ mode: 'secure', consent });
+  const p = { callId: call.callId };
+  const later: [string, () => Promise<unknown>, ErrorCode][] = [
+    ['a second call of the caller', () => start({}), 'already_in_call'],
+    [
+      'a call to somebody who is in a call',
+      () => s.service.start(cat, { chatId: 'other-pair', mode: 'voice' }),
+      'user_busy',
+    ],
+    ['the caller accepts', () => s.service.accept(ann, { ...p, consent }), 'forbidden'],
+    ['the callee accepts without consent', () => s.service.accept(ben, p), 'consent_required'],
+    ['the caller declines', () => s.service.decline(ann, p), 'forbidden'],
+    ['the callee cancels', () => s.service.cancel(ben, p), 'forbidden'],
+    ['a third person accepts', () => s.service.accept(cat, { ...p, consent }), 'not_found'],
+    ['a third person hangs up', () => s.service.hangup(cat, p), 'not_found'],
+    ['another device of the caller hangs up', () => s.service.hangup(who('ann', 'ann-desk'), p), 'forbidden'],
+    [
+      'the callee opens media before accepting',
+      () => s.service.openMedia(ben, { ...p, rtpCapabilities: {} }),
+      'forbidden',
+    ],
+    ['media before media.open', () => s.service.produce(ann, { ...p, rtpParameters: {} }), 'conflict'],
+    [
+      'an unknown call',
+      () => s.service.hangup(ann, { callId: '00000000-0000-4000-8000-000000000000' }),
+      'not_found',
+    ],
+  ];
+  for (const [title, act, code] of later) t.equal(await refused(act()), code, title);
+  await s.service.openMedia(ann, { ...p, rtpCapabilities: {} });
+  t.equal(await refused(s.service.openMedia(ann, { ...p, rtpCapabilities: {} })), 'conflict', 'media twice');
+  t.equal(s.service.count, 1, 'the call itself was not touched by any of it');
+  await s.service.accept(ben, { ...p, consent });
+  t.equal(await refused(s.service.decline(ben, p)), 'conflict', 'declining what was accepted');
+  t.equal(await refused(s.service.cancel(ann, p)), 'conflict', 'cancelling what was accepted');
+  await s.service.hangup(ann, p);
+  await told(s, 'ben', ({ state }) => state === 'ended');
+  t.equal(await refused(s.service.hangup(ann, p)), 'not_found', 'hanging up twice');
+
+  s.devices.signedIn.delete('ben');
+  t.equal(await refused(start({})), 'user_offline', 'F10 told at once');
+  await setAppRecording(db, APP, false);
+  t.equal(await refused(start({ mode: 'secure', consent })), 'recording_disabled', 'F28');
+  await setAppRecording(db, APP, true);
+  s.media.maxCalls = 0;
+  s.devices.signedIn.set('ben', ['ben-phone']);
+  t.equal(await refused(start({})), 'busy_server');
+  s.media.maxCalls = 1;
+  t.equal(await refused(start({})), 'nothing', 'a refusal leaves nobody busy');
+  await s.service.close();
+  t.equal(await refused(start({})), 'shutting_down');
+  const reasons = await db.sql<{ reason: string }[]>`
+    select distinct end_reason as reason from calls where end_reason in ('busy', 'offline') order by 1`;
+  t.same([...reasons], [{ reason: 'busy' }, { reason: 'offline' }], 'F10 both are in the history');
+});
+
+t.test('F23 calls that an earlier daemon left open end with a reason', async (t) => {
+  const s = stage();
+  const call = await s.service.start(ann, { chatId: 'pair', mode: 'voice' });
+  const next = stage();
+  t.equal(await next.service.recover(), 1);
+  t.same(await rowOf(call.callId), { state: 'ended', reason: 'shutdown' });
+  t.equal(await next.service.recover(), 0, 'once');
+  await s.service.close();
+});
