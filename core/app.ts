@@ -92,6 +92,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       sessions,
       signer: new GrantSigner(secrets.grantKey),
       openRecording: sealedRecordings(paths),
+      log,
     });
     tellParties(recording, devices);
 

@@ -4,7 +4,7 @@ import { VerbatimError } from '#protocol';
 import type { CallContext, ConsentRecord, NewCall } from '../db/calls.ts';
 import * as calls from '../db/calls.ts';
 import type { Database } from '../db/index.ts';
-import type { MediaServer } from '../media/index.ts';
+import type { CallMedia, MediaServer } from '../media/index.ts';
 import type { RecordingService } from '../recording/index.ts';
 import type { CallActs, RunningCapture } from './call.ts';
 import { Call } from './call.ts';
@@ -91,12 +91,11 @@ export class CallService {
 
     // From here both are taken; whatever fails gives them back.
     this.#claim(row);
+    let media: CallMedia | undefined;
     try {
       const consent = p.mode === 'secure' && p.consent ? this.#consentRecord(who, p.consent) : null;
-      const [media] = await Promise.all([
-        this.#deps.media.openCall(row.id),
-        calls.insertCall(this.#deps.db, row, consent),
-      ]);
+      media = await this.#deps.media.openCall(row.id);
+      await calls.insertCall(this.#deps.db, row, consent);
       const call = new Call(
         {
           id: row.id,
@@ -115,10 +114,8 @@ export class CallService {
       if (this.#closing) void call.dispatch({ type: 'shutdown' });
       return call.view('caller');
     } catch (error) {
+      media?.close();
       this.#release(row.appId, row.callerId, row.calleeId, row.id);
-      await calls.endCall(this.#deps.db, row.id, 'media_failed', this.#clock.now()).catch(() => {
-        // The database is what failed; the next start ends the row.
-      });
       throw error;
     }
   }

@@ -1,5 +1,5 @@
 import type { Recording, RecordingState } from '#protocol';
-import type { Database } from './index.ts';
+import type { Database } from './database.ts';
 
 /**
  * Who asks: an app's server sees every recording of the app, a user those that they are a party of.

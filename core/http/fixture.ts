@@ -73,7 +73,10 @@ export interface HttpFixture {
 export async function httpFixture(
   t: Test,
   db: Database,
-  overrides: Pick<HttpDeps, 'demo' | 'clientDir' | 'signaling'> & { requestsPerMinute?: number } = {},
+  overrides: Pick<HttpDeps, 'demo' | 'clientDir' | 'signaling'> & {
+    requestsPerMinute?: number;
+    tls?: { cert: string; key: string };
+  } = {},
 ): Promise<HttpFixture> {
   const lines: string[] = [];
   const log = pino(
@@ -94,13 +97,18 @@ export async function httpFixture(
     sessions: new Sessions(db, nowMs),
     signer: new GrantSigner(randomBytes(32)),
     openRecording: (recordingId) => store.open(recordingId),
+    log,
     nowMs,
   });
   const health: Health = { status: 'ok', version: '0.0.0', checks: { database: { ok: true } } };
   const http = await buildHttp({
     log,
     version: '0.0.0',
-    settings: { requestsPerMinute: overrides.requestsPerMinute ?? 10_000, trustProxy: [] },
+    settings: {
+      requestsPerMinute: overrides.requestsPerMinute ?? 10_000,
+      trustProxy: [],
+      ...(overrides.tls === undefined ? {} : { tls: overrides.tls }),
+    },
     auth: createAuthenticator({ db, sealKey, nowMs }),
     origins: new Origins(db, nowMs),
     directory: directoryOf(db),

@@ -19,6 +19,7 @@ export interface LibraryDeps {
   sessions: Sessions;
   signer: GrantSigner;
   openRecording: (recordingId: string) => Promise<SealedSource>;
+  log: { warn(fields: object, message: string): void };
   nowMs?: () => number;
 }
 
@@ -34,6 +35,8 @@ export const GRANT_LIMITS = {
   maxStreams: 1_000,
   /** How often a long stream asks whether its grant still stands. */
   recheckMs: 2_000,
+  /** How often sessions and grants that are long over are deleted. */
+  sweepMs: 3_600_000,
   defaultPageSize: 50,
 } as const;
 
@@ -42,11 +45,14 @@ export class Library {
   readonly #deps: LibraryDeps;
   readonly #nowMs: () => number;
   readonly #playbacks = new Set<Playback>();
+  readonly #sweeper: NodeJS.Timeout;
   #closed = false;
 
   constructor(deps: LibraryDeps) {
     this.#deps = deps;
     this.#nowMs = deps.nowMs ?? Date.now;
+    this.#sweeper = setInterval(() => void this.#sweep(), GRANT_LIMITS.sweepMs);
+    this.#sweeper.unref();
   }
 
   /**
@@ -186,6 +192,7 @@ export class Library {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearInterval(this.#sweeper);
     await Promise.all([...this.#playbacks].map((playback) => playback.end('the server is shutting down')));
   }
 
@@ -208,6 +215,15 @@ export class Library {
       }
     }
     return undefined;
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      await this.#deps.sessions.sweep();
+    } catch (error) {
+      // Nothing depends on it: what is over stays over, and the next sweep tries again.
+      this.#deps.log.warn({ err: error }, 'old sessions could not be deleted');
+    }
   }
 
   #admit(grantId: string): void {

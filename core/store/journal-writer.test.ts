@@ -366,3 +366,51 @@ t.test('a log that stands still loses the recording instead of eating memory', a
   t.ok(appended > 400 && appended < 700, `${appended} kB were kept`);
   await log.close();
 });
+
+t.test('a journal that breaks only at END is made anew from the log, and END is acknowledged', async (t) => {
+  for (const verb of ['write', 'datasync'] as const) {
+    const dir = t.testdir({});
+    const store = await makeStore(dir);
+    const files = new FailingFiles();
+    const log = await store.openLog({ files });
+    const writer = await store.create(log, { onEpoch: () => t.fail('no epoch for END alone') });
+    for (let n = 0; n < 50; n += 1) writer.append(0, 0, packetOf(n), n);
+    await writer.flush({ urgent: true });
+    files.tornBytes = 700;
+    files.before = (which, path) => {
+      if (which === verb && path === writer.path) throw diskError('EIO');
+    };
+    const acknowledged = await writer.end('hangup');
+    t.match(await verifyJournal(writer.path, { acknowledged }), { status: 'complete' }, verb);
+    t.equal((await readByHand(writer.path, store.identity)).records.length, 50);
+    t.same(
+      readdirSync(store.paths.journals).filter((name) => name.endsWith('.tmp')),
+      [],
+    );
+    await log.close();
+    t.same(readdirSync(store.paths.wal), [], 'nothing needs the log any more');
+  }
+});
+
+t.test(
+  'without a free descriptor a journal is refused as unavailable, and the next try may succeed',
+  async (t) => {
+    const store = await makeStore(t.testdir({}));
+    const files = new FailingFiles();
+    const log = await store.openLog({ files });
+    t.teardown(() => log.close());
+    files.before = (verb) => {
+      if (verb === 'create') throw diskError('EMFILE');
+    };
+    const recording = crypto.randomUUID();
+    await t.rejects(store.create(log, { recording }), { code: 'unavailable' });
+    files.before = (verb) => {
+      if (verb === 'datasync') throw diskError('ENOSPC');
+    };
+    await t.rejects(store.create(log, { recording }), { code: 'no_space' });
+    files.before = () => {};
+    const writer = await store.create(log, { recording });
+    await writer.end('hangup');
+    t.equal(log.stats().writers, 0);
+  },
+);

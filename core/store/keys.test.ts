@@ -1,7 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { identityToRecipient } from 'age-encryption';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import t from 'tap';
 import { generateServerIdentity, readIdentity, readRecipients } from './keys.ts';
 
@@ -22,16 +22,20 @@ t.test('creates identity and recipients once, for the owner only, and never repl
   t.equal(readFileSync(join(secrets, 'server.age'), 'utf8'), text);
 });
 
-t.test('writes the recipients again when only they are missing, and keeps an operator’s own', async (t) => {
+t.test('the recipients follow the settings: the server first, then the recovery keys', async (t) => {
   const dir = t.testdir({});
   const keys = join(dir, 'keys');
   const { recipient } = await generateServerIdentity(dir, keys);
   await rm(join(keys, 'recording.pub'));
   await generateServerIdentity(dir, keys);
   t.same(await readRecipients(keys), [recipient]);
-  writeFileSync(join(keys, 'recording.pub'), `# server\n${recipient}\n\n# recovery\n${recipient}\n`);
+  const recovery = await identityToRecipient(await generateX25519Identity());
+  await generateServerIdentity(dir, keys, [recovery]);
+  t.same(await readRecipients(keys), [recipient, recovery]);
   await generateServerIdentity(dir, keys);
-  t.same(await readRecipients(keys), [recipient, recipient]);
+  t.same(await readRecipients(keys), [recipient]);
+  writeFileSync(join(keys, 'recording.pub'), `# server\n${recipient}\n\n  # recovery\n${recovery}\n`);
+  t.same(await readRecipients(keys), [recipient, recovery], 'comments and empty lines are passed over');
 });
 
 t.test('ten processes that start at once agree on one identity', async (t) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Speech out of espeak-ng, encoded by libopus and decoded by ffmpeg: none of it is ours. */
-export const SPEECH_RATE = 16_000;
+export const SPEECH_RATE = 8_000;
 
 export interface Speech {
   /** Mono samples at SPEECH_RATE. */

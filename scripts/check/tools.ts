@@ -18,7 +18,7 @@ function toolCheck(name: string, tool: string, args: readonly string[], mend: st
 
 /** One check per tsconfig.json that stands in the project. */
 export function typeChecks(root: string): Check[] {
-  return ['.', 'client', 'admin']
+  return ['.', 'client', 'client/test', 'admin']
     .filter((folder) => existsSync(join(root, folder, 'tsconfig.json')))
     .map((folder) =>
       toolCheck(
