@@ -1,9 +1,10 @@
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import type { JournalBlock, JournalResult } from '#store';
 import { readJournal } from '#store';
+import type { BufferLease } from './buffers.ts';
+import { BufferPool } from './buffers.ts';
 import type { BuiltTimeline } from './timeline.ts';
 import { TimelineBuilder } from './timeline.ts';
-import { at } from './timeline-leg.ts';
 
 /** How far a journal was read: its last verified block. */
 export interface ReadEpoch {
@@ -31,25 +32,29 @@ export async function readRecording(options: {
   recordingId: string;
   journals: readonly string[];
   identity: string;
+  /** Where large buffers come from; the timeline is valid until it is released. */
+  lease: BufferLease;
 }): Promise<ReadRecording> {
-  const { recordingId, identity } = options;
-  const opened: { path: string; bytes: Buffer; epoch: number }[] = [];
+  const { recordingId, identity, lease } = options;
+  const opened: { path: string; bytes: Buffer; memory: Buffer; epoch: number }[] = [];
   for (const path of options.journals) {
-    const bytes = await readIfThere(path);
-    if (bytes === undefined) return failed('missing_journal', `${path} is not there`);
+    const file = await readIfThere(path, lease);
+    if (file === undefined) return failed('missing_journal', `${path} is not there`);
+    const { bytes, memory } = file;
     const { header } = await readJournal(bytes);
     if (header !== undefined && header.recording !== recordingId) {
       return failed('corrupt_journal', `${path} belongs to recording ${header.recording}`);
     }
     // Without a whole header nothing was ever acknowledged: it was created and the power went.
-    opened.push({ path, bytes, epoch: header?.epoch ?? 0 });
+    opened.push({ path, bytes, memory, epoch: header?.epoch ?? 0 });
   }
   opened.sort((a, b) => a.epoch - b.epoch);
-  const builder = new TimelineBuilder(opened.reduce((sum, { bytes }) => sum + bytes.length, 0));
+  const capacity = opened.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const builder = new TimelineBuilder(capacity, lease.take(capacity));
   const journals: ReadEpoch[] = [];
   let truncated = false;
   let heads = new Set<string>();
-  for (const { path, bytes, epoch } of opened) {
+  for (const { path, bytes, memory, epoch } of opened) {
     const { result, heads: own, prev } = await readEpoch(builder, bytes, identity);
     if (result.status === 'corrupt' || result.status === 'rollback') {
       return failed('corrupt_journal', `${path}: ${result.problem ?? result.status}`);
@@ -61,6 +66,7 @@ export async function readRecording(options: {
       );
     }
     heads = own;
+    lease.give(memory);
     if (epoch > 0) journals.push({ epoch, seq: result.seq, head: result.head });
     truncated = result.status !== 'complete';
   }
@@ -79,13 +85,15 @@ export async function framesOfJournal(
   const [first] = paths;
   const header = first === undefined ? undefined : (await readJournal(await readFile(first))).header;
   const recordingId = header?.recording ?? '';
-  const recording = await readRecording({ recordingId, journals: paths, identity });
+  // The lease is never released: the payloads that are returned point into it.
+  const lease = new BufferPool().lease();
+  const recording = await readRecording({ recordingId, journals: paths, identity, lease });
   if (!recording.ok) throw new Error(`${recording.reason}: ${recording.detail}`);
   const { legs, placed, bytes } = recording.timeline;
   const payloads = ([0, 1] as const).map((leg) =>
     Array.from(placed[leg].packets, (packet) => {
-      const start = at(legs[leg].start, packet);
-      return bytes.subarray(start, start + at(legs[leg].length, packet));
+      const start = legs[leg].start[packet] as number;
+      return bytes.subarray(start, start + (legs[leg].length[packet] as number));
     }),
   );
   return { caller: payloads[0] ?? [], callee: payloads[1] ?? [] };
@@ -122,12 +130,31 @@ function takeBlock(builder: TimelineBuilder, { type, plaintext, monotonicUs, mar
   }
 }
 
-async function readIfThere(path: string): Promise<Buffer | undefined> {
+/** The whole file in leased memory, which may be larger than the file. */
+async function readIfThere(
+  path: string,
+  lease: BufferLease,
+): Promise<{ bytes: Buffer; memory: Buffer } | undefined> {
+  let handle: Awaited<ReturnType<typeof open>>;
   try {
-    return await readFile(path);
+    handle = await open(path, 'r');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
+  }
+  try {
+    const { size } = await handle.stat();
+    const memory = lease.take(size);
+    let filled = 0;
+    while (filled < size) {
+      const { bytesRead } = await handle.read(memory, filled, size - filled, filled);
+      // Cut while it is read: what is there is judged like any torn journal.
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return { bytes: memory.subarray(0, filled), memory };
+  } finally {
+    await handle.close();
   }
 }
 

@@ -4,6 +4,8 @@ import type { FinaliseResult } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { SealResult } from '#store';
 import { openSealed, sealFile } from '#store';
+import type { BufferLease } from './buffers.ts';
+import { BufferPool } from './buffers.ts';
 import { readRecording } from './finalise-read.ts';
 import { muxTimeline } from './mux.ts';
 import { peaksOf } from './peaks.ts';
@@ -41,34 +43,52 @@ export const RECORDING_FORMAT = 'audio/webm; codecs=opus';
  * throws. The journals are never changed.
  */
 export async function finaliseRecording(options: FinaliseOptions): Promise<FinaliseResult> {
+  const lease = pool.lease();
+  try {
+    return await finaliseWith(lease, options);
+  } finally {
+    lease.release();
+  }
+}
+
+const pool = new BufferPool();
+
+async function finaliseWith(lease: BufferLease, options: FinaliseOptions): Promise<FinaliseResult> {
   const timer = stageTimer(options.onStage);
-  const recording = await readRecording(options);
+  const recording = await readRecording({ ...options, lease });
   timer('read');
   if (!recording.ok) return recording;
   const { timeline, journals, truncated } = recording;
   if (timeline.slots.count === 0) {
     return { ok: false, reason: 'no_audio', detail: 'the journals hold no audio packet of either leg' };
   }
-  const file = muxTimeline(timeline);
+  const { bytes, durationSamples, combined } = muxTimeline(timeline, (size) => lease.take(size));
+  const [legs, peaks] = [coverageOf(timeline), peaksOf(timeline)];
   timer('mux');
-  const sealed = (await standing(options, file.bytes)) ?? (await seal(options, file.bytes, timer));
+  const sealed = (await standing(options, bytes)) ?? (await seal(options, bytes, lease, timer));
   return {
     ok: true,
-    durationMs: Math.round(file.durationSamples / 48),
+    durationMs: Math.round(durationSamples / 48),
     sizeBytes: sealed.sizeBytes,
     sha256: sealed.sha256,
     format: RECORDING_FORMAT,
     paySizeBytes: sealed.paySizeBytes,
     paySha256: sealed.paySha256,
-    legs: coverageOf(timeline),
+    legs,
     journals,
-    peaks: peaksOf(timeline),
-    combined: file.combined,
+    peaks,
+    combined,
     truncated,
   };
 }
 
-async function seal(options: FinaliseOptions, plaintext: Uint8Array, timer: StageTimer): Promise<SealResult> {
+/** `plaintext` is leased and is given back, with all else that is leased, once it has been written. */
+async function seal(
+  options: FinaliseOptions,
+  plaintext: Uint8Array,
+  lease: BufferLease,
+  timer: StageTimer,
+): Promise<SealResult> {
   const { pay, hdr, recipients, identity } = options;
   const result = await sealFile({
     plaintext,
@@ -78,10 +98,11 @@ async function seal(options: FinaliseOptions, plaintext: Uint8Array, timer: Stag
     verify: async (temporary) => {
       timer('seal');
       // From the disk again: what is wrong in memory now must not pass because it is wrong twice.
-      const again = await readRecording(options);
+      lease.release();
+      const again = await readRecording({ ...options, lease });
       if (!again.ok)
         throw new VerbatimError('corrupt', `on second reading: ${again.reason}, ${again.detail}`);
-      const expected = muxTimeline(again.timeline).bytes;
+      const expected = muxTimeline(again.timeline, (size) => lease.take(size)).bytes;
       if (!(await holds({ ...temporary, identity }, expected))) {
         throw new VerbatimError('corrupt', 'the sealed file does not hold what the journals do');
       }

@@ -4,6 +4,7 @@ import type { CommitLog, DataPaths } from '#store';
 import { JournalWriter, monotonicUs, readRecipients, unlinkDurable } from '#store';
 import { Capture } from './capture.ts';
 import type { Log } from './queue.ts';
+import { brief } from './queue.ts';
 import type { RtpSocket } from './socket.ts';
 
 export interface SessionDeps {
@@ -154,7 +155,7 @@ export class CaptureSession {
     try {
       await act();
     } catch (error) {
-      this.#deps.log.error({ ...this.#ref(), err: error }, 'the end of a capture failed');
+      this.#deps.log.error({ ...this.#ref(), ...brief(error) }, 'the end of a capture failed');
       const event: RecorderEvent = { type: 'failed', ...this.#ref(), reason: 'end_failed' };
       await this.#deps.report(event).catch(() => undefined);
     } finally {
@@ -165,7 +166,10 @@ export class CaptureSession {
   /** Reports without waiting; a report that is given up leaves nobody who knows of this capture. */
   #report(event: RecorderEvent): void {
     this.#deps.report(event).catch((error: unknown) => {
-      this.#deps.log.error({ ...this.#ref(), event: event.type, err: error }, 'the daemon cannot be told');
+      this.#deps.log.error(
+        { ...this.#ref(), event: event.type, ...brief(error) },
+        'the daemon cannot be told',
+      );
       void this.stop('daemon_unreachable');
     });
   }

@@ -8,7 +8,7 @@ import type { ChildMessage } from '#protocol';
 import { dataPaths } from '#store';
 import type { QueueSettings } from './backend.ts';
 import type { Log } from './queue.ts';
-import { WorkerQueue } from './queue.ts';
+import { brief, WorkerQueue } from './queue.ts';
 
 /** What a role gives back to be stopped by. */
 interface Running {
@@ -67,7 +67,7 @@ async function connect(config: Config, log: Log): Promise<WorkerQueue> {
       return await WorkerQueue.open(settings, log);
     } catch (error) {
       if (Date.now() > until) throw error;
-      log.warn({ err: error }, 'the queue is not there yet, trying again');
+      log.warn(brief(error), 'the queue is not there yet, trying again');
       await delay(CONNECT_PAUSE_MS);
     }
   }

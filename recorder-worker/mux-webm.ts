@@ -55,6 +55,8 @@ export class WebmWriter {
     clusterTimesMs: readonly number[];
     payloadBytes: number;
     blocks: number;
+    /** Gives memory of at least this size; every byte of the file is written. */
+    allocate: (bytes: number) => Uint8Array;
   }) {
     const { tracks, durationSamples, clusterTimesMs } = options;
     const head = ebmlHeader();
@@ -69,13 +71,13 @@ export class WebmWriter {
     this.#cuesStart = this.#segmentStart + cuesOffset;
     this.#clusters = clusterTimesMs.length;
     const frontBytes = this.#segmentStart + front.reduce((sum, part) => sum + part.length, 0);
-    this.#bytes = new Uint8Array(
+    this.#bytes = options.allocate(
       frontBytes +
         options.payloadBytes +
         options.blocks * MAX_BLOCK_HEADER_BYTES +
         clusterTimesMs.length * CLUSTER_HEADER_BYTES,
     );
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#view = viewOf(this.#bytes);
     this.#bytes.set(head, 0);
     // Segment with a size of eight bytes, filled in at the end.
     this.#bytes.set([0x18, 0x53, 0x80, 0x67, 0x01, 0, 0, 0, 0, 0, 0, 0], head.length);
@@ -166,8 +168,12 @@ export class WebmWriter {
     const bytes = new Uint8Array((this.#at + more) * 2);
     bytes.set(this.#bytes);
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer);
+    this.#view = viewOf(bytes);
   }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** The times at which clusters begin when blocks come at these times (ascending). */

@@ -1,10 +1,9 @@
 import type { WebmTrack } from './mux-webm.ts';
 import { clusterTimes, toMs, WebmWriter } from './mux-webm.ts';
 import { missingPacket } from './opus/join.ts';
-import { copyBytes, opusHead, writeSelfDelimited } from './opus/multistream.ts';
+import { copyBytes, delimiterBytes, opusHead, writeSelfDelimited } from './opus/multistream.ts';
 import type { BuiltTimeline } from './timeline.ts';
 import type { Leg } from './timeline-leg.ts';
-import { at } from './timeline-leg.ts';
 import type { Joined, Slots } from './timeline-slots.ts';
 import { MISSING } from './timeline-slots.ts';
 
@@ -20,11 +19,19 @@ export interface MuxedFile {
   combined: boolean;
 }
 
-export function muxTimeline(timeline: BuiltTimeline): MuxedFile {
-  return timeline.slots.combined ? muxCombined(timeline) : muxSeparate(timeline);
+/** Gives memory of at least this size for the file. */
+type Allocate = (bytes: number) => Uint8Array;
+
+/** `allocate`: where the file's memory comes from, when not from the heap; the file is a part of it. */
+export function muxTimeline(timeline: BuiltTimeline, allocate: Allocate = newBytes): MuxedFile {
+  return timeline.slots.combined ? muxCombined(timeline, allocate) : muxSeparate(timeline, allocate);
 }
 
-function muxCombined({ legs, slots, bytes }: BuiltTimeline): MuxedFile {
+function newBytes(bytes: number): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function muxCombined({ legs, slots, bytes }: BuiltTimeline, allocate: Allocate): MuxedFile {
   const { count, samples, totalSamples } = slots;
   const times = slotTimes(slots);
   const clusters = clusterTimes(times);
@@ -33,7 +40,7 @@ function muxCombined({ legs, slots, bytes }: BuiltTimeline): MuxedFile {
     name: 'caller left, callee right',
     channels: 2,
     codecPrivate: opusHead(2),
-    ...(uniform ? { packetSamples: at(samples, 0) } : {}),
+    ...(uniform ? { packetSamples: samples[0] as number } : {}),
   };
   const writer = new WebmWriter({
     tracks: [track],
@@ -42,26 +49,25 @@ function muxCombined({ legs, slots, bytes }: BuiltTimeline): MuxedFile {
     // Two bytes for the length of the left packet, two for a missing one.
     payloadBytes: payloadBytes(legs[0], slots.joined[0]) + payloadBytes(legs[1], slots.joined[1]) + count * 5,
     blocks: count,
+    allocate,
   });
   const left = new StreamSource(legs[0], bytes, slots.content[0], slots.joined[0]);
   const right = new StreamSource(legs[1], bytes, slots.content[1], slots.joined[1]);
-  // The largest header of a left packet, and its largest frames, are known only after it has been written.
-  let scratch = new Uint8Array(4096);
   let cluster = 0;
   for (let slot = 0; slot < count; slot += 1) {
-    const timeMs = at(times, slot);
+    const timeMs = times[slot] as number;
     if (cluster < clusters.length && timeMs === clusters[cluster]) {
       writer.cluster(timeMs);
       cluster += 1;
     }
-    left.select(slot, at(samples, slot));
-    right.select(slot, at(samples, slot));
-    if (left.end - left.start + 4 > scratch.length) scratch = new Uint8Array((left.end - left.start) * 2);
-    const leftBytes = writeSelfDelimited(left.bytes, left.start, left.end, scratch, 0);
-    if (leftBytes < 0) throw new RangeError('a packet of the timeline is not a valid Opus packet');
-    const to = writer.block(1, timeMs, leftBytes + right.end - right.start);
+    left.select(slot, samples[slot] as number);
+    right.select(slot, samples[slot] as number);
+    const delimiter = delimiterBytes(left.bytes, left.start, left.end);
+    if (delimiter < 0) throw new RangeError('a packet of the timeline is not a valid Opus packet');
+    const to = writer.block(1, timeMs, left.end - left.start + delimiter + right.end - right.start);
     const target = writer.bytes;
-    copyBytes(right.bytes, right.start, right.end, target, copyBytes(scratch, 0, leftBytes, target, to));
+    const next = writeSelfDelimited(left.bytes, left.start, left.end, target, to);
+    copyBytes(right.bytes, right.start, right.end, target, next);
   }
   return { bytes: writer.finish(), durationSamples: totalSamples, combined: true };
 }
@@ -71,14 +77,14 @@ function slotTimes({ count, samples }: Slots): Float64Array {
   let position = 0;
   for (let slot = 0; slot < count; slot += 1) {
     times[slot] = toMs(position);
-    position += at(samples, slot);
+    position += samples[slot] as number;
   }
   return times;
 }
 
 function payloadBytes(leg: Leg, joined: readonly Joined[]): number {
   let bytes = 0;
-  for (const run of leg.runs) for (const packet of run.packets) bytes += at(leg.length, packet);
+  for (const run of leg.runs) for (const packet of run.packets) bytes += leg.length[packet] as number;
   return joined.reduce((sum, packet) => sum + packet.bytes.length, bytes);
 }
 
@@ -102,11 +108,11 @@ class StreamSource {
   }
 
   select(slot: number, samples: number): void {
-    const item = at(this.#content, slot);
+    const item = this.#content[slot] as number;
     if (item >= 0) {
       this.bytes = this.#pool;
-      this.start = at(this.#leg.start, item);
-      this.end = this.start + at(this.#leg.length, item);
+      this.start = this.#leg.start[item] as number;
+      this.end = this.start + (this.#leg.length[item] as number);
       return;
     }
     this.bytes = item === MISSING ? this.#missingPacket(samples) : this.#joinedBytes(item);
@@ -130,7 +136,7 @@ class StreamSource {
   }
 }
 
-function muxSeparate({ legs, placed, bytes }: BuiltTimeline): MuxedFile {
+function muxSeparate({ legs, placed, bytes }: BuiltTimeline, allocate: Allocate): MuxedFile {
   const origin = Math.min(
     placed[0].time[0] ?? Number.POSITIVE_INFINITY,
     placed[1].time[0] ?? Number.POSITIVE_INFINITY,
@@ -142,9 +148,9 @@ function muxSeparate({ legs, placed, bytes }: BuiltTimeline): MuxedFile {
     const { packets, time } = placed[track];
     packets.forEach((packet, i) => {
       // Where a packet was said before the one in front of it was over it follows it: time only goes forward.
-      const start = Math.max(end, Math.round(at(time, i) - origin));
+      const start = Math.max(end, Math.round((time[i] as number) - origin));
       blocks.push({ track, packet, at: start });
-      end = start + at(legs[track].samples, packet);
+      end = start + (legs[track].samples[packet] as number);
     });
     durationSamples = Math.max(durationSamples, end);
   }
@@ -156,6 +162,7 @@ function muxSeparate({ legs, placed, bytes }: BuiltTimeline): MuxedFile {
     clusterTimesMs: clusters,
     payloadBytes: payloadBytes(legs[0], []) + payloadBytes(legs[1], []),
     blocks: blocks.length,
+    allocate,
   });
   let cluster = 0;
   for (const { track, packet, at: position } of blocks) {
@@ -164,8 +171,8 @@ function muxSeparate({ legs, placed, bytes }: BuiltTimeline): MuxedFile {
       writer.cluster(timeMs);
       cluster += 1;
     }
-    const start = at(legs[track].start, packet);
-    const length = at(legs[track].length, packet);
+    const start = legs[track].start[packet] as number;
+    const length = legs[track].length[packet] as number;
     const to = writer.block(track + 1, timeMs, length);
     copyBytes(bytes, start, start + length, writer.bytes, to);
   }

@@ -1,5 +1,4 @@
 import type { BuiltTimeline } from './timeline.ts';
-import { at } from './timeline-leg.ts';
 
 /** A waveform of a recording: levels 0 (silence or nothing) to 127 (loudest), caller and callee interleaved. */
 export interface Peaks {
@@ -24,7 +23,7 @@ export function peaksOf({ legs, slots }: BuiltTimeline): Peaks {
   const interval = intervalMs * SAMPLES_PER_MS;
   const levels = new Array<number>(Math.ceil(slots.totalSamples / interval) * 2).fill(0);
   const raise = (leg: 0 | 1, packet: number, position: number): void => {
-    const level = at(legs[leg].level, packet);
+    const level = legs[leg].level[packet] as number;
     if (level < 0) return;
     const index = Math.floor(position / interval) * 2 + leg;
     if (SILENCE - level > (levels[index] ?? 0)) levels[index] = SILENCE - level;
@@ -32,14 +31,14 @@ export function peaksOf({ legs, slots }: BuiltTimeline): Peaks {
   let position = 0;
   for (let slot = 0; slot < slots.count; slot += 1) {
     for (const leg of [0, 1] as const) {
-      const item = at(slots.content[leg], slot);
+      const item = slots.content[leg][slot] as number;
       if (item >= 0) raise(leg, item, position);
       const joined = item < -1 ? slots.joined[leg][-2 - item] : undefined;
       joined?.packets.forEach((packet, i) => {
-        raise(leg, packet, position + at(joined.offsets, i));
+        raise(leg, packet, position + (joined.offsets[i] as number));
       });
     }
-    position += at(slots.samples, slot);
+    position += slots.samples[slot] as number;
   }
   return { intervalMs, levels };
 }

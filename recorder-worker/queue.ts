@@ -41,7 +41,7 @@ export class WorkerQueue {
     this.#backend = queueBackend(settings);
     this.#log = log;
     this.#events = new Queue(QUEUES.events, this.#backend.options, this.#backend.factory);
-    this.#events.on('error', (error: Error) => log.warn({ err: error }, 'queue of events'));
+    this.#events.on('error', (error: Error) => log.warn(brief(error), 'queue of events'));
   }
 
   /** @throws when the server cannot be reached, or its tables are not there yet. */
@@ -109,7 +109,7 @@ export class WorkerQueue {
         return;
       } catch (error) {
         if (attempt === REPORT_ATTEMPTS || this.#leaving) throw error;
-        this.#log.warn({ err: error, event: event.type, attempt }, 'event not reported, trying again');
+        this.#log.warn({ ...brief(error), event: event.type, attempt }, 'event not reported, trying again');
         await delay(REPORT_BACKOFF_MS * 2 ** attempt);
       }
     }
@@ -151,7 +151,7 @@ export class WorkerQueue {
       },
       this.#backend.factory,
     );
-    worker.on('error', (error) => this.#log.warn({ err: error, queue: name }, 'queue worker'));
+    worker.on('error', (error) => this.#log.warn({ ...brief(error), queue: name }, 'queue worker'));
     this.#workers.push(worker);
     await worker.waitUntilReady();
     return worker;
@@ -160,4 +160,11 @@ export class WorkerQueue {
 
 function parse<T extends TSchema>(schema: T, value: unknown): Static<T> | undefined {
   return Check(schema, value) ? value : undefined;
+}
+
+/** What a log line needs of a driver's error; the whole one carries its connection with all its settings. */
+export function brief(error: unknown): { error: string; code?: string } {
+  if (!(error instanceof Error)) return { error: String(error) };
+  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
+  return { error: error.message, ...code };
 }

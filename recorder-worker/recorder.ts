@@ -6,6 +6,7 @@ import { kernelDrops } from './drops.ts';
 import type { SessionDeps } from './job.ts';
 import { CaptureSession } from './job.ts';
 import type { Log, WorkerQueue } from './queue.ts';
+import { brief } from './queue.ts';
 import { RECEIVE_BUFFER_BYTES, RtpSocket } from './socket.ts';
 
 export interface RecorderOptions {
@@ -196,13 +197,13 @@ export class Recorder {
       try {
         await step();
       } catch (error) {
-        log.error({ err: error }, 'a step of leaving failed');
+        log.error(brief(error), 'a step of leaving failed');
       }
     }
   }
 
   #untold(error: unknown): void {
-    this.#options.log.warn({ err: error }, 'the daemon could not be told');
+    this.#options.log.warn(brief(error), 'the daemon could not be told');
   }
 }
 

@@ -1,6 +1,5 @@
 import { SAMPLE_RATE } from './opus/packet.ts';
 import type { Leg, Report, Run } from './timeline-leg.ts';
-import { at } from './timeline-leg.ts';
 
 /**
  * When each packet was said, on one clock for both legs.
@@ -79,7 +78,7 @@ function agrees(leg: Leg, run: Run, shift: number): boolean {
   const reported = smooth(reportMinima(run, shift));
   const arrived = smooth(minimaOf(leg, run, undefined));
   return arrived.anchor.every((anchor, i) => {
-    const lead = at(arrived.value, i) - valueAt(reported, anchor);
+    const lead = (arrived.value[i] as number) - valueAt(reported, anchor);
     return lead >= -MAX_BEFORE_REPORT && lead <= MAX_AFTER_REPORT;
   });
 }
@@ -93,7 +92,7 @@ function placeLeg(leg: Leg, trusted: ReadonlyMap<number, number>): PlacedLeg {
     parts.push({ packets: run.packets, time: times(leg, run.packets, offset), epoch: run.epoch });
   }
   // Runs follow each other: two SSRCs of one leg are one microphone before and after, never two at once.
-  parts.sort((a, b) => a.epoch - b.epoch || at(a.time, 0) - at(b.time, 0));
+  parts.sort((a, b) => a.epoch - b.epoch || (a.time[0] as number) - (b.time[0] as number));
   const total = parts.reduce((sum, part) => sum + part.packets.length, 0);
   const placed = { packets: new Int32Array(total), time: new Float64Array(total) };
   let to = 0;
@@ -111,12 +110,12 @@ function minimaOf(leg: Leg, run: Run, shift: number | undefined): Offset {
   const reports = shift === undefined ? [] : byTimestamp(run.reports);
   let next = 0;
   for (const index of run.packets) {
-    const timestamp = at(leg.timestamp, index);
+    const timestamp = leg.timestamp[index] as number;
     for (; next < reports.length && (reports[next] as Report).timestamp <= timestamp; next += 1) {
       addReport(minima, reports[next] as Report, shift ?? 0);
     }
     // A packet leaves when its last sample was said, a long one later than a short one.
-    minima.add(timestamp, at(leg.arrival, index) - at(leg.samples, index) - timestamp);
+    minima.add(timestamp, (leg.arrival[index] as number) - (leg.samples[index] as number) - timestamp);
   }
   for (; next < reports.length; next += 1) addReport(minima, reports[next] as Report, shift ?? 0);
   return minima.result;
@@ -147,7 +146,7 @@ class WindowMinima {
       this.#windowEnd = timestamp + WINDOW;
       anchor.push(timestamp);
       value.push(offset);
-    } else if (offset < at(value, value.length - 1)) {
+    } else if (offset < (value[value.length - 1] as number)) {
       anchor[anchor.length - 1] = timestamp;
       value[value.length - 1] = offset;
     }
@@ -160,7 +159,7 @@ function smooth(minima: Offset): Offset {
   const count = anchor.length;
   if (count < MIN_WINDOWS_FOR_SLOPE) return minima;
   const slope = medianSlope(anchor, value);
-  const rest = value.map((offset, i) => offset - slope * at(anchor, i));
+  const rest = value.map((offset, i) => offset - slope * (anchor[i] as number));
   return {
     anchor,
     slope,
@@ -168,7 +167,7 @@ function smooth(minima: Offset): Offset {
       // The same reach on both sides, so that the ends are not pulled inwards.
       const reach = Math.min(MEDIAN_REACH, i, count - 1 - i);
       const around = reach === 0 ? endOf(rest, i) : rest.slice(i - reach, i + reach + 1);
-      return median(around) + slope * at(anchor, i);
+      return median(around) + slope * (anchor[i] as number);
     }),
   };
 }
@@ -182,7 +181,10 @@ function medianSlope(anchor: readonly number[], value: readonly number[]): numbe
   const half = Math.floor(anchor.length / 2);
   const slopes: number[] = [];
   for (let i = 0; i + half < anchor.length; i += 1) {
-    slopes.push((at(value, i + half) - at(value, i)) / (at(anchor, i + half) - at(anchor, i)));
+    slopes.push(
+      ((value[i + half] as number) - (value[i] as number)) /
+        ((anchor[i + half] as number) - (anchor[i] as number)),
+    );
   }
   return Math.max(-MAX_SLOPE, Math.min(MAX_SLOPE, median(slopes)));
 }
@@ -190,15 +192,18 @@ function medianSlope(anchor: readonly number[], value: readonly number[]): numbe
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? at(sorted, middle) : (at(sorted, middle - 1) + at(sorted, middle)) / 2;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] as number)
+    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
 function times(leg: Leg, packets: Int32Array, offset: Offset): Float64Array {
   const time = new Float64Array(packets.length);
   let segment = 0;
   for (let i = 0; i < packets.length; i += 1) {
-    const timestamp = at(leg.timestamp, at(packets, i));
-    while (segment + 2 < offset.anchor.length && timestamp > at(offset.anchor, segment + 1)) segment += 1;
+    const timestamp = leg.timestamp[packets[i] as number] as number;
+    while (segment + 2 < offset.anchor.length && timestamp > (offset.anchor[segment + 1] as number))
+      segment += 1;
     time[i] = timestamp + between(offset, segment, timestamp);
   }
   return time;
@@ -206,18 +211,19 @@ function times(leg: Leg, packets: Int32Array, offset: Offset): Float64Array {
 
 function valueAt(offset: Offset, timestamp: number): number {
   let segment = 0;
-  while (segment + 2 < offset.anchor.length && timestamp > at(offset.anchor, segment + 1)) segment += 1;
+  while (segment + 2 < offset.anchor.length && timestamp > (offset.anchor[segment + 1] as number))
+    segment += 1;
   return between(offset, segment, timestamp);
 }
 
 /** Straight between two anchors, and on along the drift in front of the first and behind the last. */
 function between({ anchor, value, slope }: Offset, segment: number, timestamp: number): number {
-  const from = at(anchor, segment);
+  const from = anchor[segment] as number;
   if (segment + 1 >= anchor.length || timestamp <= from) {
-    return at(value, segment) + slope * (timestamp - from);
+    return (value[segment] as number) + slope * (timestamp - from);
   }
-  const to = at(anchor, segment + 1);
-  if (timestamp >= to) return at(value, segment + 1) + slope * (timestamp - to);
+  const to = anchor[segment + 1] as number;
+  if (timestamp >= to) return (value[segment + 1] as number) + slope * (timestamp - to);
   const share = (timestamp - from) / (to - from);
-  return at(value, segment) * (1 - share) + at(value, segment + 1) * share;
+  return (value[segment] as number) * (1 - share) + (value[segment + 1] as number) * share;
 }

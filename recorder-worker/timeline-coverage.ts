@@ -1,6 +1,5 @@
 import type { LegReport } from '#protocol';
 import type { BuiltTimeline } from './timeline.ts';
-import { at } from './timeline-leg.ts';
 import { MISSING } from './timeline-slots.ts';
 
 /** Shorter spans are DTX, which sends a packet every 400 ms, or loss, which is counted. */
@@ -27,8 +26,8 @@ function legReport({ legs, slots }: BuiltTimeline, index: 0 | 1): LegReport {
   let heardUntil = 0;
   let position = 0;
   for (let slot = 0; slot < slots.count; slot += 1) {
-    const next = position + at(slots.samples, slot);
-    if (at(slots.content[index], slot) !== MISSING) {
+    const next = position + (slots.samples[slot] as number);
+    if ((slots.content[index][slot] as number) !== MISSING) {
       gap(heardUntil, position);
       heardUntil = next;
     }

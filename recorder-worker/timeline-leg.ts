@@ -47,27 +47,31 @@ export interface Run {
 }
 
 interface OpenRun extends Run {
-  order: number[];
+  /** Indices in the order of arrival; the first `count` are in use. */
+  order: Int32Array;
+  count: number;
   sorted: boolean;
   first: { timestamp: number };
   /** The packet with the highest sequence number so far. */
   last: { sequence: number; timestamp: number; arrival: number };
 }
 
-const INITIAL_CAPACITY = 4096;
-
+/**
+ * Columns are read by index with `as number` throughout: every index comes from `count` or from a run's list, and a
+ * helper shared by columns of eight types would cost more than the work around it.
+ */
 export class Leg {
   /** Times are in samples at 48 kHz; arrival on the common clock, timestamps without wraps. */
-  arrival = new Float64Array(INITIAL_CAPACITY);
-  timestamp = new Float64Array(INITIAL_CAPACITY);
-  sequence = new Float64Array(INITIAL_CAPACITY);
+  arrival: Float64Array;
+  timestamp: Float64Array;
+  sequence: Float64Array;
   /** Where the Opus packet lies in the bytes that the records were read from. */
-  start = new Int32Array(INITIAL_CAPACITY);
-  length = new Uint16Array(INITIAL_CAPACITY);
+  start: Int32Array;
+  length: Uint16Array;
   /** Samples of the Opus packet, its TOC byte, its RFC 6464 level (127 is silence, -1 unknown). */
-  samples = new Uint16Array(INITIAL_CAPACITY);
-  toc = new Uint8Array(INITIAL_CAPACITY);
-  level = new Int8Array(INITIAL_CAPACITY);
+  samples: Uint16Array;
+  toc: Uint8Array;
+  level: Int8Array;
   count = 0;
   /** Packets that came again, packets whose payload is no Opus packet, and records that are not even RTP. */
   duplicates = 0;
@@ -81,6 +85,18 @@ export class Leg {
   /** Reports that came before their run's first packet. */
   #early: { arrival: number; report: SenderReport }[] = [];
   #lastRun: OpenRun | undefined;
+
+  /** `capacity`: packets that are expected; more are taken too. */
+  constructor(capacity: number) {
+    this.arrival = new Float64Array(capacity);
+    this.timestamp = new Float64Array(capacity);
+    this.sequence = new Float64Array(capacity);
+    this.start = new Int32Array(capacity);
+    this.length = new Uint16Array(capacity);
+    this.samples = new Uint16Array(capacity);
+    this.toc = new Uint8Array(capacity);
+    this.level = new Int8Array(capacity);
+  }
 
   /** Takes the record in `bytes[start..end)`, RTP or RTCP, which arrived at `arrival` (samples, common clock). */
   add(
@@ -109,11 +125,13 @@ export class Leg {
       last.sequence = sequence;
       last.timestamp = timestamp;
       last.arrival = arrival;
-    } else if (run.order.length > 0) {
+    } else if (run.count > 0) {
       run.sorted = false;
     }
     if (timestamp < run.first.timestamp) run.first.timestamp = timestamp;
-    run.order.push(index);
+    if (run.count === run.order.length) run.order = copyInto(new Int32Array(run.count * 2), run.order);
+    run.order[run.count] = index;
+    run.count += 1;
     const usable =
       header.payloadLength > 0 &&
       parseOpus(bytes, this.#opus, header.payloadStart, header.payloadStart + header.payloadLength);
@@ -130,29 +148,31 @@ export class Leg {
 
   /** Orders every run, drops repetitions and what is not Opus, and counts what is missing. Called once. */
   finish(): void {
+    const { sequence: sequences, length } = this;
     for (const run of this.#allRuns()) {
-      const { order } = run;
+      const order = run.order.subarray(0, run.count);
       if (!run.sorted) {
         // By sequence number, and by arrival among equals, so that the first to arrive is the one that is kept.
-        order.sort((a, b) => at(this.sequence, a) - at(this.sequence, b) || a - b);
+        order.sort((a, b) => (sequences[a] as number) - (sequences[b] as number) || a - b);
       }
-      const kept = new Int32Array(order.length);
-      let count = 0;
+      let kept = 0;
       let unique = 0;
       let previous = Number.NEGATIVE_INFINITY;
-      for (const index of order) {
-        const sequence = at(this.sequence, index);
+      const first = sequences[order[0] as number] as number;
+      for (let i = 0; i < order.length; i += 1) {
+        const index = order[i] as number;
+        const sequence = sequences[index] as number;
         if (sequence === previous) {
           this.duplicates += 1;
           continue;
         }
         previous = sequence;
         unique += 1;
-        if (at(this.length, index) > 0) kept[count++] = index;
+        // In place: what is kept never overtakes what is read.
+        if ((length[index] as number) > 0) order[kept++] = index;
       }
-      const first = at(this.sequence, order[0] ?? 0);
-      run.lost = unique === 0 ? 0 : previous - first + 1 - unique;
-      run.packets = kept.subarray(0, count);
+      run.lost = previous - first + 1 - unique;
+      run.packets = order.subarray(0, kept);
     }
   }
 
@@ -183,7 +203,8 @@ export class Leg {
       reports: [],
       packets: new Int32Array(0),
       lost: 0,
-      order: [],
+      order: new Int32Array(FIRST_RUN_PACKETS),
+      count: 0,
       sorted: true,
       first: { timestamp },
       // One below, so that the first packet counts as an advance like every other.
@@ -207,7 +228,7 @@ export class Leg {
   #append(): number {
     const index = this.count;
     this.count += 1;
-    if (index === this.arrival.length) this.#grow(index * 2);
+    if (index === this.arrival.length) this.#grow(index * 2 + FIRST_RUN_PACKETS);
     return index;
   }
 
@@ -223,6 +244,7 @@ export class Leg {
   }
 }
 
+const FIRST_RUN_PACKETS = 64;
 /** Reports kept while their stream is not heard yet; mediators send one a second at most. */
 const MAX_EARLY_REPORTS = 64;
 
@@ -247,7 +269,7 @@ function continues(
   const { last } = run;
   let delta = sequenceDelta(last.sequence, sequence);
   const passed = timestampDelta(last.timestamp, timestamp);
-  if (run.order.length === 0) return delta === 1;
+  if (run.count === 0) return delta === 1;
   if (delta === 0) return passed === 0;
   if (delta < 0 && passed <= 0) {
     return passed <= delta * SHORTEST_PACKET && last.timestamp + passed >= run.first.timestamp - MAX_EARLY;
@@ -274,9 +296,4 @@ function copyInto<T extends Float64Array | Int32Array | Uint16Array | Uint8Array
 ): T {
   target.set(source);
   return target;
-}
-
-/** An element of a column that is known to be there: indices come from this file's own counters. */
-export function at(column: ArrayLike<number>, index: number): number {
-  return column[index] as number;
 }

@@ -8,7 +8,6 @@ import {
 } from './opus/packet.ts';
 import type { PlacedLeg } from './timeline-clock.ts';
 import type { Leg } from './timeline-leg.ts';
-import { at } from './timeline-leg.ts';
 
 /**
  * Two placed legs side by side in slots, one multistream packet each.
@@ -115,7 +114,7 @@ class SlotFiller {
       const now = times[early];
       if (now === Number.POSITIVE_INFINITY) return slots;
       const pause = now - reached;
-      const unit = at(this.#legs[early].samples, this.#head(early));
+      const unit = this.#legs[early].samples[this.#head(early)] as number;
       if (pause > unit / 2 + TOLERANCE) this.#pause(pause, unit, origin, now);
       const samples = this.#slot(early, times[1 - early] as number, now);
       if (samples === 0) return { ...slots, combined: false };
@@ -137,10 +136,10 @@ class SlotFiller {
   #slot(early: 0 | 1, otherTime: number, now: number): number {
     const other = early === 0 ? 1 : 0;
     const own = this.#head(early);
-    const ownSamples = at(this.#legs[early].samples, own);
+    const ownSamples = this.#legs[early].samples[own] as number;
     const theirs = this.#head(other);
     if (theirs < 0) return this.#alone(early, own, ownSamples);
-    const theirSamples = at(this.#legs[other].samples, theirs);
+    const theirSamples = this.#legs[other].samples[theirs] as number;
     const together = otherTime - now <= this.#reach(other, theirs, Math.min(ownSamples, theirSamples));
     if (together && ownSamples === theirSamples) {
       this.#next[0] += 1;
@@ -165,12 +164,12 @@ class SlotFiller {
     const position = this.#next[leg];
     const { packets, time } = this.#placed[leg];
     const { level, samples: lengths } = this.#legs[leg];
-    const before = position === 0 ? -1 : at(packets, position - 1);
+    const before = position === 0 ? -1 : (packets[position - 1] as number);
     // A missing frame is not heard in front of a quiet packet, and not where frames are missing anyway.
     const quiet =
       before < 0 ||
-      (at(level, head) >= QUIET_LEVEL && at(level, before) >= QUIET_LEVEL) ||
-      at(time, position) - at(time, position - 1) > at(lengths, before) + TOLERANCE;
+      ((level[head] as number) >= QUIET_LEVEL && (level[before] as number) >= QUIET_LEVEL) ||
+      (time[position] as number) - (time[position - 1] as number) > (lengths[before] as number) + TOLERANCE;
     return samples / 2 + (quiet ? QUIET_TOLERANCE : TOLERANCE);
   }
 
@@ -205,11 +204,11 @@ class SlotFiller {
     const fill: Fill = { packets: [], offsets: [], next: this.#next[leg], toc: 0, filled: 0 };
     let offset = 0;
     while (offset < samples && fill.next < packets.length) {
-      const packet = at(packets, fill.next);
-      const toc = at(tocs, packet);
-      const length = at(lengths, packet);
+      const packet = packets[fill.next] as number;
+      const toc = tocs[packet] as number;
+      const length = lengths[packet] as number;
       const frame = frameSamplesOf(fill.packets.length > 0 ? fill.toc : toc);
-      if (at(time, fill.next) - now - offset > Math.min(length, samples) / 2 + TOLERANCE) {
+      if ((time[fill.next] as number) - now - offset > Math.min(length, samples) / 2 + TOLERANCE) {
         offset += frame;
         continue;
       }
@@ -232,7 +231,7 @@ class SlotFiller {
     this.#next[leg] = fill.next;
     const [first] = fill.packets;
     if (first === undefined) return MISSING;
-    if (fill.packets.length === 1 && at(this.#legs[leg].samples, first) === samples) return first;
+    if (fill.packets.length === 1 && (this.#legs[leg].samples[first] as number) === samples) return first;
     const joined = this.#slots.joined[leg];
     joined.push({
       packets: fill.packets,
@@ -248,14 +247,14 @@ class SlotFiller {
     const frames = Array.from({ length: samples / frame }, () => ({ start: 0, length: 0 }));
     const opus = createOpusPacket();
     fill.packets.forEach((packet, i) => {
-      const from = at(start, packet);
+      const from = start[packet] as number;
       // It was parsed when it was collected; a slot is filled with whole frames from its offset on.
-      parseOpus(this.#bytes, opus, from, from + at(length, packet));
+      parseOpus(this.#bytes, opus, from, from + (length[packet] as number));
       for (let f = 0; f < opus.frameCount; f += 1) {
-        const target = frames[at(fill.offsets, i) / frame + f];
+        const target = frames[(fill.offsets[i] as number) / frame + f];
         if (target === undefined) throw new RangeError('a joined packet reaches past its slot');
-        target.start = at(opus.frameStart, f);
-        target.length = at(opus.frameLength, f);
+        target.start = opus.frameStart[f] as number;
+        target.length = opus.frameLength[f] as number;
       }
     });
     return joinFrames(fill.toc, this.#bytes, frames);
@@ -281,13 +280,13 @@ class SlotFiller {
   #head(leg: 0 | 1): number {
     const { packets } = this.#placed[leg];
     const next = this.#next[leg];
-    return next < packets.length ? at(packets, next) : -1;
+    return next < packets.length ? (packets[next] as number) : -1;
   }
 
   #time(leg: 0 | 1): number {
     const { time } = this.#placed[leg];
     const next = this.#next[leg];
-    return next < time.length ? at(time, next) : Number.POSITIVE_INFINITY;
+    return next < time.length ? (time[next] as number) : Number.POSITIVE_INFINITY;
   }
 }
 

@@ -23,12 +23,14 @@ export interface BuiltTimeline {
 const MAX_HOLE_US = 600_000_000;
 /** Two machines' clocks may differ by this much without an epoch seeming to begin before the last one ended. */
 const MAX_OVERLAP_US = 5_000_000;
+/** A packet of speech with its RTP and record headers, on the small side. */
+const TYPICAL_RECORD_BYTES = 90;
 const SAMPLES_PER_US = SAMPLE_RATE / 1_000_000;
 /** The id under which our media server sends RFC 6464 levels, when the journal does not say another. */
 export const DEFAULT_AUDIO_LEVEL_ID = 6;
 
 export class TimelineBuilder {
-  readonly #legs: readonly [Leg, Leg] = [new Leg(), new Leg()];
+  readonly #legs: readonly [Leg, Leg];
   readonly #audioLevelIds: [number, number] = [DEFAULT_AUDIO_LEVEL_ID, DEFAULT_AUDIO_LEVEL_ID];
   #bytes: Buffer;
   #used = 0;
@@ -38,9 +40,14 @@ export class TimelineBuilder {
   #shiftUs = 0;
   #lastUs = 0;
 
-  /** `capacity`: bytes that the records will take at most, or about; it grows. */
-  constructor(capacity: number) {
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(capacity, 4096));
+  /**
+   * `capacity`: bytes that the records will take at most, or about; it grows. `bytes`: memory of at least that size to
+   * put them in, which must then stay untouched as long as the timeline is used.
+   */
+  constructor(capacity: number, bytes?: Buffer) {
+    this.#bytes = bytes ?? Buffer.allocUnsafeSlow(Math.max(capacity, 4096));
+    const packets = Math.ceil(capacity / 2 / TYPICAL_RECORD_BYTES);
+    this.#legs = [new Leg(packets), new Leg(packets)];
   }
 
   /**

@@ -72,7 +72,7 @@ function environmentOf(args: string[]): NodeJS.ProcessEnv {
       config: { type: 'string' },
     },
   });
-  if (values.port !== undefined && !/^\d{1,5}$/.test(values.port)) {
+  if (values.port !== undefined && !(/^\d{1,5}$/.test(values.port) && Number(values.port) <= 65_535)) {
     throw new OperatorError(`--port: expected a port from 1 to 65535, got "${values.port}".`);
   }
   const config = values.config ?? process.env.VERBATIM_CONFIG;
@@ -122,16 +122,16 @@ async function interruptible<T>(signal: AbortSignal, work: Promise<T>): Promise<
   }
 }
 
-/** A name for which browsers give pages the microphone without HTTPS, when the server is on this machine. */
-function urlOf({ listen, tls, publicUrl }: Config): string {
-  if (publicUrl !== undefined && tls.certFile !== undefined) return publicUrl;
-  const loopback = ['127.0.0.1', '::1', 'localhost', '0.0.0.0', '::'].includes(listen.host);
-  const host = loopback ? 'localhost' : listen.host.includes(':') ? `[${listen.host}]` : listen.host;
-  return `${tls.certFile === undefined ? 'http' : 'https'}://${host}:${listen.port}`;
+/** Where this machine reaches the server. */
+function urlOf({ listen, tls }: Config): string {
+  const local = ['127.0.0.1', '::1', 'localhost', '0.0.0.0', '::'].includes(listen.host);
+  const host = local ? 'localhost' : listen.host.includes(':') ? `[${listen.host}]` : listen.host;
+  return `${tls.certFile === undefined ? 'http' : 'https'}://${host}`;
 }
 
 function welcome(config: Config, daemon: Daemon, tookMs: number, faults: string[]): string {
-  const { url, logFile } = daemon;
+  const { logFile } = daemon;
+  const url = config.publicUrl ?? daemon.url;
   return [
     `Verbatim runs (started in ${(tookMs / 1000).toFixed(1)} s).`,
     '',

@@ -15,7 +15,7 @@ import { ensureMediaWorker } from './media-worker/ensure.ts';
 
 /** Journeys start servers and browsers: one at a time, so that their timings mean something. */
 const JOURNEYS = 'core/test/';
-const UNIT_TIMEOUT_S = 120;
+const UNIT_TIMEOUT_S = 240;
 const JOURNEY_TIMEOUT_S = 240;
 /** Told apart from 1, the exit code of a crash, so that the entry knows whether the last line was printed. */
 const EXIT_COUNTED_FAILURES = 3;

@@ -1,4 +1,14 @@
-import type { CallMode, CallView, Consent, EndReason, Params, Party, Result, Side } from '#protocol';
+import type {
+  CallMode,
+  CallView,
+  Consent,
+  ConsumerParams,
+  EndReason,
+  Params,
+  Party,
+  Result,
+  Side,
+} from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { CallMedia } from '../media/index.ts';
 import type { Capture } from '../recording/index.ts';
@@ -58,6 +68,8 @@ export class Call {
   #media: CallMedia;
   #mediaSides: Partial<Record<Side, MediaSide>> = {};
   #opening = new Set<Side>();
+  /** What each side was offered to receive, for a device that was away when it was told. */
+  #offered: Partial<Record<Side, ConsumerParams>> = {};
   #capture: RunningCapture | null = null;
   #calleeConsent: Consent | null = null;
   #acts: CallActs;
@@ -120,6 +132,13 @@ export class Call {
     return (
       appId === this.appId && (userId === this.people.caller.userId || userId === this.people.callee.userId)
     );
+  }
+
+  /** The side's device signed in again: what it may have missed is told once more. */
+  welcomeBack(side: Side): CallView {
+    void this.dispatch({ type: 'sideBack', side });
+    this.#offerAgain(side);
+    return this.view(side);
   }
 
   accept(device: string, consent: Consent | null): Promise<void> {
@@ -214,15 +233,20 @@ export class Call {
       this.#media
         .consume(side, ours.rtpCapabilities)
         .then((consumer) => {
-          const device = this.#status.device[side];
-          if (this.ended || device === null) return;
-          this.#notify(side, device, 'media.consumer', { ...consumer, callId: this.id });
+          this.#offered[side] = { ...consumer, callId: this.id };
+          this.#offerAgain(side);
         })
         .catch((error: unknown) => {
           this.#acts.trouble(this, 'consume', error);
           void this.dispatch({ type: 'mediaFailed' });
         });
     }
+  }
+
+  #offerAgain(side: Side): void {
+    const device = this.#status.device[side];
+    const offered = this.#offered[side];
+    if (!this.ended && device !== null && offered) this.#notify(side, device, 'media.consumer', offered);
   }
 
   #onIceState(side: Side, state: string): void {

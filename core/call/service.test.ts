@@ -254,10 +254,16 @@ t.test('F16 a lost device has the grace period, a goodbye has none', async (t) =
   await settle();
   s.clock.move(14_999);
   t.equal(s.devices.lastView('ann')?.state, 'active');
-  t.ok(s.service.signedIn(ben).call, 'the same device finds its call again');
+  s.devices.told.length = 0;
+  t.equal(s.service.signedIn(ben).call?.state, 'active', 'the same device finds its call again');
+  t.ok(
+    s.devices.told.some(({ to, name }) => to === 'ben' && name === 'media.consumer'),
+    'and is offered once more what it may have missed',
+  );
+  t.equal(s.service.signedIn(who('ben', 'ben-desk')).call, undefined, 'another device does not');
   await settle();
   s.clock.move(20_000);
-  t.equal(s.devices.lastView('ann')?.state, 'active', 'and the old grace period has no effect');
+  t.notOk(s.devices.lastView('ann'), 'and the old grace period has no effect');
   s.service.deviceLeft(ben, 'lost');
   await settle();
   s.clock.move(15_000);

@@ -185,10 +185,7 @@ export class CallService {
     const call = this.#callOf(who.appId, who.userId);
     if (!call) return {};
     const side = call.sideOf(who);
-    if (side) {
-      void call.dispatch({ type: 'sideBack', side });
-      return { call: call.view(side) };
-    }
+    if (side) return { call: call.welcomeBack(side) };
     const rings = call.status.phase === 'ringing' && call.people.callee.userId === who.userId;
     return rings ? { incoming: call.view('callee') } : {};
   }

@@ -1,6 +1,6 @@
 import type { TransactionSql } from 'postgres';
 import type { CallMode, CallState, Consent, Disclosure, EndReason, Side } from '#protocol';
-import type { Database } from './index.ts';
+import type { Database } from './database.ts';
 
 /** What has to be known of a chat before a call may start in it, from one query. */
 export interface CallContext {

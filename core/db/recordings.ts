@@ -1,5 +1,5 @@
 import type { FinaliseResult } from '#protocol';
-import type { Database } from './index.ts';
+import type { Database } from './database.ts';
 
 export const RECORDING_STATES = [
   'armed',

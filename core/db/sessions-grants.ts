@@ -1,5 +1,5 @@
 import type { Disposition } from '#protocol';
-import type { Database } from './index.ts';
+import type { Database } from './database.ts';
 
 export interface SessionRow {
   id: string;

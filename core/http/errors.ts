@@ -15,8 +15,8 @@ export function answerErrors(app: HttpApp): void {
 
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const known = asVerbatimError(error);
-  const { fault, status } = ERRORS[known.code];
-  if (fault === 'us') request.log.error({ err: error }, 'a request failed');
+  const { status } = ERRORS[known.code];
+  if (status >= 500) request.log.error({ err: error }, 'a request failed');
   else request.log.debug({ code: known.code, why: reasonOf(known) }, 'a request was refused');
   // RFC 9110 §11.6.1: a 401 names the scheme that is wanted.
   if (status === 401) reply.header('www-authenticate', 'Bearer realm="verbatim"');
@@ -65,12 +65,31 @@ const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [ErrorCode, string]>> =
   FST_ERR_MAX_PARAM_LENGTH: ['not_found', 'the path is too long'],
 };
 
+/**
+ * The database is away, restarts or has no connection left (codes of the driver, of sockets and of PostgreSQL):
+ * that passes, so the caller may try again.
+ */
+const PASSING_CODES: readonly string[] = [
+  'CONNECTION_CLOSED',
+  'CONNECTION_DESTROYED',
+  'CONNECTION_ENDED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  '53300',
+  '57P01',
+  '57P02',
+  '57P03',
+];
+
 function asVerbatimError(error: unknown): VerbatimError {
   if (error instanceof VerbatimError) return error;
   if (error instanceof InvalidInput) return validationErrorOf(error);
   if (!isFastifyError(error)) return new VerbatimError('internal', undefined, { cause: error });
   const known = FRAMEWORK_ERRORS[error.code];
   if (known !== undefined) return new VerbatimError(...known, { cause: error });
+  if (PASSING_CODES.includes(error.code))
+    return new VerbatimError('unavailable', undefined, { cause: error });
   const status = error.statusCode ?? 500;
   // The sender of files says 403 for paths that lead outside: to the caller there is nothing.
   if (status === 404 || status === 403) return new VerbatimError('not_found', undefined, { cause: error });

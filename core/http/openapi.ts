@@ -1,5 +1,12 @@
 import swagger from '@fastify/swagger';
+import { ProblemDetails } from '#protocol';
 import type { HttpApp } from './deps.ts';
+
+/** The answer of every route that is not a good one. */
+export const problems = {
+  description: 'An error of the one table, as problem details (RFC 9457)',
+  content: { 'application/problem+json': { schema: ProblemDetails } },
+} as const;
 
 const SECURITY: Readonly<Record<string, readonly Record<string, string[]>[]>> = {
   app: [{ appKey: [] }],

@@ -182,6 +182,10 @@ t.test('F50 the API describes itself as OpenAPI, with every route of it and who 
     const path = url.replace(/:(\w+)/g, '{$1}');
     t.ok(spec.paths[path]?.[method.toLowerCase()], `${method} ${path}`);
   }
+  t.ok(
+    spec.paths['/v1/users/{id}'].put.responses.default.content['application/problem+json'].schema.properties
+      .code,
+  );
   t.strictSame(spec.paths['/v1/users/{id}'].put.security, [{ appKey: [] }]);
   t.strictSame(spec.paths['/v1/recordings/{id}'].get.security, [{ appKey: [] }, { userToken: [] }]);
   t.equal(

@@ -2,7 +2,6 @@ import type { FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { Value } from 'typebox/value';
 import { VerbatimError } from '#protocol';
 
 /** More would only repeat the first ones in other words. */
@@ -59,7 +58,18 @@ export function validationErrorOf(error: InvalidInput): VerbatimError {
 function takenValue(schema: TSchema, part: string | undefined, given: unknown): unknown {
   // The framework hands an absent body over as null.
   if (part === 'body') return given ?? {};
-  return part === 'querystring' ? Value.Convert(schema, given) : given;
+  return part === 'querystring' ? withNumbers(schema, given) : given;
+}
+
+/** A query is text: plain decimal digits become a number where the schema asks for an integer. Nothing else does. */
+function withNumbers(schema: TSchema, query: unknown): unknown {
+  if (!Type.IsObject(schema) || typeof query !== 'object' || query === null) return query;
+  const converted = Object.entries(query).map(([name, text]): [string, unknown] => {
+    const member = Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined;
+    const isCount = Type.IsInteger(member) && typeof text === 'string' && /^(0|[1-9]\d{0,8})$/.test(text);
+    return [name, isCount ? Number(text) : text];
+  });
+  return Object.fromEntries(converted);
 }
 
 /**

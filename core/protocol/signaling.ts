@@ -234,6 +234,7 @@ export type NotificationParams<N extends NotificationName> = Type.Static<(typeof
 export const SIGNALING_LIMITS = {
   /** The token must arrive within this time. */
   signInMs: 5_000,
+  /** One message. */
   maxPayloadBytes: 64 * 1024,
   /** Requests per connection: a bucket of this size, refilled at `requestsPerSecond`. */
   requestBurst: 60,
@@ -244,6 +245,7 @@ export const SIGNALING_LIMITS = {
   maxRequestsInFlight: 16,
   /** After this many refused messages in a row the connection is closed. */
   maxRefusedInRow: 60,
+  /** Devices of one user that are signed in at the same time. */
   maxConnectionsPerUser: 20,
   /** Connections of the whole server that have not signed in yet. */
   maxUnsignedConnections: 1_000,
@@ -270,9 +272,11 @@ export const CLOSE_CODES = {
   unauthorized: { code: 4001, retry: false },
   /** The token ran out and no newer one came: sign in again with a fresh one. */
   token_expired: { code: 4002, retry: true },
+  /** The page's origin is not among the allowed origins of its token's app. */
   origin_refused: { code: 4003, retry: false },
   /** The same device signed in on a newer connection. */
   replaced: { code: 4004, retry: false },
+  /** More than `maxConnectionsPerUser`. */
   too_many_connections: { code: 4005, retry: false },
   /** Messages kept coming after they were refused. */
   rate_limited: { code: 4006, retry: true },

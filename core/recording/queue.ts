@@ -73,7 +73,7 @@ export class RecorderQueue {
     // A job that a recorder holds is locked and cannot be removed; its expiry makes the recorder give up.
     await waiting
       .remove()
-      .catch((error: unknown) => this.#log.info({ err: error }, 'capture job already taken'));
+      .catch((error: unknown) => this.#log.info(brief(error), 'capture job already taken'));
   }
 
   /** Queues the finalising of a recording; while such a job exists a second one is not made. */
@@ -153,7 +153,7 @@ export class RecorderQueue {
       },
       this.#volatile.factory,
     );
-    this.#events.on('error', (error) => this.#log.warn({ err: error }, 'queue of recorder events'));
+    this.#events.on('error', (error) => this.#log.warn(brief(error), 'queue of recorder events'));
     await this.#events.waitUntilReady();
   }
 
@@ -171,11 +171,18 @@ export class RecorderQueue {
 
   #queue(name: string, backend: QueueBackend): AnyQueue {
     const queue: AnyQueue = new Queue(name, backend.options, backend.factory);
-    queue.on('error', (error: Error) => this.#log.warn({ err: error, queue: name }, 'queue'));
+    queue.on('error', (error: Error) => this.#log.warn({ ...brief(error), queue: name }, 'queue'));
     return queue;
   }
 }
 
 function parse<T extends TSchema>(schema: T, value: unknown): Static<T> | undefined {
   return Check(schema, value) ? value : undefined;
+}
+
+/** What a log line needs of a driver's error; the whole one carries its connection with all its settings. */
+export function brief(error: unknown): { error: string; code?: string } {
+  if (!(error instanceof Error)) return { error: String(error) };
+  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
+  return { error: error.message, ...code };
 }

@@ -194,6 +194,8 @@ t.test(
     const tookMs = performance.now() - before;
     t.ok(tookMs > 2900 && tookMs < 4500, `${Math.round(tookMs)} ms`);
     t.match(await recordingById(db, call.recordingId), { state: 'failed', reason: 'recorder_unavailable' });
+    // One daemon at a time hears the recorders.
+    await service.close();
     const later = await start();
     const next = await later.open(await insertCall(db));
     t.not(next.recordingId, call.recordingId);

@@ -12,7 +12,7 @@ import type { RecorderAddress } from './capture.ts';
 import { Capture } from './capture.ts';
 import { WorkerChild } from './children.ts';
 import type { Log } from './queue.ts';
-import { RecorderQueue } from './queue.ts';
+import { brief, RecorderQueue } from './queue.ts';
 import type { FilesReport } from './recovery.ts';
 import { Recovery } from './recovery.ts';
 
@@ -241,7 +241,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
     } catch (error) {
       this.#queue.withdrawCapture(job).catch((again: unknown) => {
         this.#log.warn(
-          { recordingId, err: again },
+          { recordingId, ...brief(again) },
           'a capture job could not be taken back; it expires by itself',
         );
       });
@@ -303,7 +303,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
       this.#queue
         .send(recorderId, { type: 'stop', recordingId, epoch, reason: 'expired' })
         .catch((error: unknown) =>
-          this.#log.warn({ recordingId, err: error }, 'a late recorder was not stopped'),
+          this.#log.warn({ recordingId, ...brief(error) }, 'a late recorder was not stopped'),
         );
     }
   }
@@ -351,7 +351,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
 
   #forget(recorderId: string): void {
     this.#queue.forget(recorderId).catch((error: unknown) => {
-      this.#log.info({ recorderId, err: error }, 'the commands of a recorder that is gone stay in the queue');
+      this.#log.info({ recorderId, ...brief(error) }, 'the commands of a recorder that is gone stay in the queue');
     });
   }
 
@@ -425,7 +425,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   /** Recordings in `processing` whose job the queue lost or gave up; also those whose settling failed half-way. */
   #sweep(): Promise<void> {
     this.#sweeping ??= this.#sweepOnce()
-      .catch((error: unknown) => this.#log.warn({ err: error }, 'looking after open recordings failed'))
+      .catch((error: unknown) => this.#log.warn(brief(error), 'looking after open recordings failed'))
       .finally(() => {
         this.#sweeping = undefined;
       });
@@ -476,7 +476,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   async #inOrder(recordingId: string, work: () => Promise<unknown>): Promise<void> {
     const chain = (this.#chains.get(recordingId) ?? Promise.resolve()).then(work).catch((error: unknown) => {
       this.#log.error(
-        { recordingId, err: error },
+        { recordingId, ...brief(error) },
         'a step of a recording failed and is taken up again later',
       );
     });

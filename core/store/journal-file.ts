@@ -46,6 +46,7 @@ export class JournalFile {
   #pending: Slice[] = [];
   #pendingBytes = 0;
   #pendingSeq = 0;
+  #writtenSeq = 0;
   #syncedSeq = 0;
   #busy: Promise<void> = Promise.resolve();
   #failure: VerbatimError | undefined;
@@ -174,7 +175,8 @@ export class JournalFile {
   sync(): Promise<void> {
     return this.#inTurn(async () => {
       await this.#writePending();
-      const seq = this.#pendingSeq;
+      // Not what is pending by now: blocks that came during the write are not in the file yet.
+      const seq = this.#writtenSeq;
       if (seq === this.#syncedSeq) return;
       await this.#file.datasync();
       this.#syncedSeq = seq;
@@ -199,6 +201,7 @@ export class JournalFile {
 
   async #writePending(): Promise<void> {
     const slices = this.#pending;
+    const seq = this.#pendingSeq;
     const bytes = this.#pendingBytes;
     if (slices.length === 0) return;
     this.#pending = [];
@@ -207,6 +210,7 @@ export class JournalFile {
       const buffers = slices.map((slice) => slice.bytes);
       await this.#file.write(buffers, this.#sizeBytes);
       this.#sizeBytes += bytes;
+      this.#writtenSeq = seq;
     } finally {
       for (const slice of slices) this.#arenas.release(slice);
     }

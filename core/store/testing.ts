@@ -55,14 +55,21 @@ export type Verb = 'create' | 'write' | 'datasync';
 export class FailingFiles implements StoreFiles {
   /** Called before each verb; what it throws is the disk's error. */
   before: (verb: Verb, path: string) => void = () => {};
+  /** Awaited before each verb of an open file, to make it last. */
+  during: (verb: Verb, path: string) => Promise<void> = async () => {};
   /** After a write error this many bytes of the write are on disk anyway. */
   tornBytes = 0;
+  /** What a power failure leaves of each file: as much as was written before its last sync began. */
+  readonly durableBytes = new Map<string, number>();
 
   async create(path: string): Promise<DataFile> {
     this.before('create', path);
     const file = await systemFiles.create(path);
+    let writtenBytes = 0;
+    this.durableBytes.set(path, 0);
     return {
       write: async (buffers, positionBytes) => {
+        await this.during('write', path);
         try {
           this.before('write', path);
         } catch (error) {
@@ -71,10 +78,14 @@ export class FailingFiles implements StoreFiles {
           throw error;
         }
         await file.write(buffers, positionBytes);
+        writtenBytes = positionBytes + Buffer.concat(buffers).length;
       },
       datasync: async () => {
+        await this.during('datasync', path);
         this.before('datasync', path);
+        const bytes = writtenBytes;
         await file.datasync();
+        this.durableBytes.set(path, bytes);
       },
       close: () => file.close(),
     };

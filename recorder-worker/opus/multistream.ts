@@ -8,8 +8,13 @@ import { createOpusPacket, parseOpus, writeLength } from './packet.ts';
 
 const scratch: OpusPacket = createOpusPacket();
 
-/** The most that the self-delimited form adds to a packet. */
-export const DELIMITER_BYTES = 2;
+/** Bytes that the self-delimited form of a packet has more than the common form: 1 or 2; -1 when it is not valid. */
+export function delimiterBytes(source: Uint8Array, start: number, end: number): number {
+  const single = end - start - 1;
+  if (((source[start] as number) & 3) === 0) return single < 0 || single > 1275 ? -1 : single < 252 ? 1 : 2;
+  if (!parseOpus(source, scratch, start, end)) return -1;
+  return (scratch.frameLength[scratch.frameCount - 1] as number) < 252 ? 1 : 2;
+}
 
 /**
  * Copies the valid Opus packet `source[start..end)` to `target` in self-delimited form and returns the position

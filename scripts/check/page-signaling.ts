@@ -1,5 +1,5 @@
 import ts from 'typescript';
-import { METHODS, NOTIFICATIONS, SIGNALING_LIMITS } from '#protocol';
+import { CLOSE_CODES, METHODS, NOTIFICATIONS, SIGNALING_LIMITS } from '#protocol';
 import { typeText } from './schema-text.ts';
 
 /**
@@ -7,7 +7,7 @@ import { typeText } from './schema-text.ts';
  * about notifications and limits are its comments.
  */
 export function signalingPage(source: string): string {
-  const about = commentsOf(source, ['NOTIFICATIONS', 'SIGNALING_LIMITS']);
+  const about = commentsOf(source, ['NOTIFICATIONS', 'SIGNALING_LIMITS', 'CLOSE_CODES']);
   const methods = Object.entries(METHODS).flatMap(([name, { summary, params, result }]) => [
     `### \`${name}\``,
     '',
@@ -32,6 +32,10 @@ export function signalingPage(source: string): string {
   const limits = Object.entries(SIGNALING_LIMITS).map(
     ([name, value]) => `| \`${name}\` | ${value} | ${about.get(`SIGNALING_LIMITS.${name}`) ?? ''} |`,
   );
+  const closeCodes = Object.entries(CLOSE_CODES).map(
+    ([name, { code, retry }]) =>
+      `| ${code} | \`${name}\` | ${about.get(`CLOSE_CODES.${name}`) ?? ''} | ${retry ? 'yes' : 'no'} |`,
+  );
   return `${[
     '# Signaling',
     '',
@@ -39,6 +43,9 @@ export function signalingPage(source: string): string {
     '',
     'JSON-RPC 2.0 over one WebSocket at `/v1/signaling`. The first message is `session.start` with the user token.',
     'Requests go from client to server; the server sends notifications only. The errors are in [errors.md](errors.md).',
+    'Requests about a call and its media are worked on in the order they came, so the next may be sent before the',
+    'answer to the one before; `call.hangup`, `call.cancel` and `call.decline` never wait in that line. No notification',
+    'comes before the answer to `session.start`. Batches are refused; client notifications are ignored.',
     '',
     '## Methods',
     '',
@@ -51,6 +58,15 @@ export function signalingPage(source: string): string {
     '| name | value | what it is |',
     '|---|---|---|',
     ...limits,
+    '',
+    '## Close codes',
+    '',
+    'The server says `session.closing` first, with the name as its `code`; the name is also the reason of the close',
+    'frame. A socket that is cut because its reader is too slow or dead gets neither.',
+    '',
+    '| code | name | what it is | come back by itself |',
+    '|---|---|---|---|',
+    ...closeCodes,
   ].join('\n')}\n`;
 }
 

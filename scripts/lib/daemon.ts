@@ -1,7 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Value } from 'typebox/value';
 import { Health } from '#protocol';
@@ -21,7 +24,7 @@ const KEPT_CHARACTERS = 16_384;
 export interface DaemonOptions {
   root: string;
   env: NodeJS.ProcessEnv;
-  /** Where the daemon answers, such as http://localhost:4443; without it, on this machine, where it says itself. */
+  /** Where the daemon answers; its port counts once the daemon has said which it got. http://localhost if not given. */
   url?: string;
   logFile: string;
 }
@@ -32,15 +35,15 @@ export class Daemon {
   /** Resolves when the process is gone, with the last thing it said that a person can use. */
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
+  /** Undefined until the daemon listens. */
   #url: string | undefined;
   #stopping: Promise<void> | undefined;
   #said = '';
   /** The daemon's own sentence about why it cannot start. */
   #failure: string | undefined;
 
-  private constructor(child: ChildProcess, { url, logFile }: DaemonOptions) {
+  private constructor(child: ChildProcess, { logFile }: DaemonOptions) {
     this.#child = child;
-    this.#url = url;
     this.logFile = logFile;
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message));
@@ -67,12 +70,9 @@ export class Daemon {
         daemon.#said = (daemon.#said + chunk.toString('utf8')).slice(-KEPT_CHARACTERS);
       });
       child.on('message', (message) => {
-        const failed: { type?: unknown; sentence?: unknown; url?: unknown } = Object(message);
-        if (failed.type === 'failed' && typeof failed.sentence === 'string')
-          daemon.#failure = failed.sentence;
-        // The name, not the address: browsers give pages of `localhost` the microphone without HTTPS.
-        if (failed.type === 'listening' && typeof failed.url === 'string')
-          daemon.#url ??= `http://localhost:${new URL(failed.url).port}`;
+        const { type, sentence, url }: Record<string, unknown> = Object(message);
+        if (type === 'failed' && typeof sentence === 'string') daemon.#failure = sentence;
+        if (type === 'listening' && typeof url === 'string') daemon.#url = withPortOf(url, options.url);
       });
       return daemon;
     } finally {
@@ -80,7 +80,7 @@ export class Daemon {
     }
   }
 
-  /** Known from the start, or once it listens. */
+  /** Known once it listens. */
   get url(): string {
     if (this.#url === undefined) throw new Error('the daemon does not listen yet');
     return this.#url;
@@ -130,16 +130,37 @@ export class Daemon {
   }
 }
 
+/** The name, not the address: browsers give pages of `localhost` the microphone without HTTPS. */
+function withPortOf(heard: string, url = 'http://localhost'): string {
+  return Object.assign(new URL(url), { port: new URL(heard).port }).origin;
+}
+
 /** What the server says about itself; undefined when nobody answers there, or somebody else. */
 export async function healthAt(url: string): Promise<Health | undefined> {
   try {
-    const answer = await fetch(`${url}/v1/health`, { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) });
-    const body: unknown = await answer.json();
+    const body: unknown = JSON.parse(await get(`${url}/v1/health`));
     return Value.Check(Health, body) ? body : undefined;
   } catch {
     // Nobody listens, or what listens does not speak like this.
     return undefined;
   }
+}
+
+/** A certificate is for the public name and not for this machine's: whom we ask here is told by the port alone. */
+function get(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const request = url.startsWith('https:') ? httpsRequest : httpRequest;
+    const asked = request(
+      url,
+      { rejectUnauthorized: false, timeout: HEALTH_TIMEOUT_MS, agent: false },
+      (answer) => {
+        text(answer).then(resolve, reject);
+      },
+    );
+    asked.on('timeout', () => asked.destroy(new Error('no answer in time')));
+    asked.on('error', reject);
+    asked.end();
+  });
 }
 
 function faultsOf({ checks }: Health): string[] {
@@ -160,8 +181,8 @@ async function openLog(path: string): Promise<Awaited<ReturnType<typeof open>>> 
 }
 
 /** The daemon says why it does not start in plain words on its error stream; Node's own warnings are not that. */
-function lastSentence(text: string): string | undefined {
-  return text
+function lastSentence(said: string): string | undefined {
+  return said
     .split('\n')
     .map((line) => line.trim())
     .findLast((line) => line !== '' && !/^(\(|at |Node\.js v|\{|\})/.test(line));

@@ -27,7 +27,7 @@ async function checkDataDir(dir: string): Promise<void> {
         ? `The data folder ${dir} cannot be made, because a file is in its place`
         : code === 'ENOSPC'
           ? `The disk that is to hold the data folder ${dir} is full`
-          : `This user may not use the data folder ${dir} (${code})`;
+          : `This user may not use the data folder ${dir} (${code === 'EACCES' ? 'permission denied' : code})`;
     throw new OperatorError(`${why}: choose another with --data DIR, or put that right.`, { cause });
   }
   const { bavail, bsize } = await statfs(dir);

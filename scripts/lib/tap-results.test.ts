@@ -158,6 +158,26 @@ ok 1 - a.test.ts # time=5ms {
   t.strictSame(files, [{ file: 'a.test.ts', passed: 1, failed: ['a.test.ts > second'], skipped: [] }]);
 });
 
+t.test(
+  'the diagnostics that follow a file belong to its text, and a file is told before the next begins',
+  async (t) => {
+    const told: string[] = [];
+    const results = new TapResults(({ file, text }) => told.push(`${file}: ${text}`));
+    const lines = [
+      '# Subtest: a.test.ts',
+      '    ok 1 - x',
+      'not ok 1 - a.test.ts',
+      '  ---',
+      '  signal: SIGALRM',
+      '  ...',
+    ];
+    for (const line of lines) results.line(line);
+    t.strictSame(told, []);
+    results.line('');
+    t.strictSame(told, [`a.test.ts: ${lines.join('\n')}`]);
+  },
+);
+
 t.test('a bail-out is noticed', async (t) => {
   t.equal(read('Bail out! the disk is full').bailed, true);
 });

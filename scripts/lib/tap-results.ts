@@ -32,6 +32,8 @@ export class TapResults {
   #open: { name: string; points: Point[]; braces: boolean }[] = [{ name: '', points: [], braces: false }];
   #text: string[] = [];
   #yaml: string | undefined;
+  /** A file that is done, until the diagnostics that may follow its result have been read. */
+  #done: Point | undefined;
   /** The runner gave up before all files were done. */
   bailed = false;
 
@@ -41,9 +43,10 @@ export class TapResults {
 
   /** One line without its line feed. */
   line(line: string): void {
-    this.#text.push(line);
     const body = line.trimStart();
     const indent = line.length - body.length;
+    if (this.#done && this.#yaml === undefined && body !== '---') this.#report(this.#done);
+    this.#text.push(line);
     if (this.#yaml !== undefined) {
       if (line === `${this.#yaml}...`) this.#yaml = undefined;
       return;
@@ -59,6 +62,7 @@ export class TapResults {
   /** The stream is over: a file that is still open has crashed. */
   end(): void {
     if (this.#open.length > 1) this.#close(0, { name: this.#open[1]?.name ?? '', ok: false });
+    if (this.#done) this.#report(this.#done);
   }
 
   #tapLine(level: number, body: string): void {
@@ -93,7 +97,7 @@ export class TapResults {
     this.#dropUnfinished(level + 1);
     this.#open.length = level + 1;
     const point = this.#open[level]?.points.at(-1);
-    if (level === 0 && point) this.#report(point);
+    if (level === 0) this.#done = point;
   }
 
   #close(level: number, point: Point): void {
@@ -103,7 +107,7 @@ export class TapResults {
       this.#open.length = level + 1;
     }
     this.#open[level]?.points.push(point);
-    if (level === 0) this.#report(point);
+    if (level === 0) this.#done = point;
   }
 
   /** Subtests below this level that began and never gave their result. */
@@ -116,6 +120,7 @@ export class TapResults {
   }
 
   #report(point: Point): void {
+    this.#done = undefined;
     const result: FileResult = {
       file: point.name,
       passed: 0,

@@ -1,8 +1,9 @@
 import { Type } from 'typebox';
-import { Chat, ExternalId, ProblemDetails, PutChatBody, VerbatimError } from '#protocol';
+import { Chat, ExternalId, PutChatBody, VerbatimError } from '#protocol';
 import { appOf } from '../caller.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
 import { HTTP_LIMITS } from '../limits.ts';
+import { problems } from '../openapi.ts';
 
 const params = Type.Object({ id: ExternalId });
 const tags = ['chats'];
@@ -20,7 +21,7 @@ export function chatRoutes(app: HttpApp, { directory }: HttpDeps): void {
         summary: 'Create or replace a chat and its members; a direct chat has exactly two',
         params,
         body: PutChatBody,
-        response: { 200: Chat, default: ProblemDetails },
+        response: { 200: Chat, default: problems },
       },
     },
     async (request) => directory.putChat(appOf(request).appId, request.params.id, request.body),
@@ -29,7 +30,7 @@ export function chatRoutes(app: HttpApp, { directory }: HttpDeps): void {
     '/v1/chats/:id',
     {
       config,
-      schema: { tags, summary: 'One chat', params, response: { 200: Chat, default: ProblemDetails } },
+      schema: { tags, summary: 'One chat', params, response: { 200: Chat, default: problems } },
     },
     async (request) => {
       const chat = await directory.findChat(appOf(request).appId, request.params.id);
@@ -45,7 +46,7 @@ export function chatRoutes(app: HttpApp, { directory }: HttpDeps): void {
         tags,
         summary: 'Close a chat for calls; its recordings stay with their parties',
         params,
-        response: { 204: Type.Null(), default: ProblemDetails },
+        response: { 204: Type.Null(), default: problems },
       },
     },
     async (request, reply) => {

@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify';
-import { DemoToken, PostDemoTokenBody, ProblemDetails, VerbatimError } from '#protocol';
+import { DemoToken, PostDemoTokenBody, VerbatimError } from '#protocol';
 import { isOwnOrigin } from '../caller.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
+import { problems } from '../openapi.ts';
 
 /**
  * Signs in the two people of the demo messenger without a password. Only there when the configuration says so, and
@@ -13,7 +14,7 @@ export function demoRoutes(app: HttpApp, { demo }: HttpDeps): void {
     '/demo/token',
     {
       config: { auth: 'none' },
-      schema: { hide: true, body: PostDemoTokenBody, response: { 200: DemoToken, default: ProblemDetails } },
+      schema: { hide: true, body: PostDemoTokenBody, response: { 200: DemoToken, default: problems } },
       onRequest: async (request) => {
         if (!isLocal(request)) throw new VerbatimError('forbidden', 'the demo works on this machine only');
       },

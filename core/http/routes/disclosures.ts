@@ -1,7 +1,8 @@
 import { Type } from 'typebox';
-import { Disclosure, Locale, ProblemDetails, PutDisclosureBody, VerbatimError } from '#protocol';
+import { Disclosure, Locale, PutDisclosureBody, VerbatimError } from '#protocol';
 import { appOf, viewerOf } from '../caller.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
+import { problems } from '../openapi.ts';
 
 const params = Type.Object({ locale: Locale });
 const tags = ['disclosures'];
@@ -17,7 +18,7 @@ export function disclosureRoutes(app: HttpApp, { directory }: HttpDeps): void {
         summary: 'Put a text in force; another text than the present one makes a new version',
         params,
         body: PutDisclosureBody,
-        response: { 200: Disclosure, default: ProblemDetails },
+        response: { 200: Disclosure, default: problems },
       },
     },
     async (request) =>
@@ -31,7 +32,7 @@ export function disclosureRoutes(app: HttpApp, { directory }: HttpDeps): void {
         tags,
         summary: 'The newest text of a locale',
         params,
-        response: { 200: Disclosure, default: ProblemDetails },
+        response: { 200: Disclosure, default: problems },
       },
     },
     async (request) => {

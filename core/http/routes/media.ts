@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { ProblemDetails, Uuid, VerbatimError } from '#protocol';
+import { Uuid, VerbatimError } from '#protocol';
 import type { Playback } from '../../library/index.ts';
 import { answerRange } from '../../library/index.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
+import { problems } from '../openapi.ts';
 
 const params = Type.Object({ grantId: Uuid });
 /** Strings only, and no other keys: an address that was touched at all is refused. */
@@ -16,7 +17,7 @@ const schema = {
   summary: 'The bytes of a recording under a grant; one range at a time',
   params,
   querystring,
-  response: { default: ProblemDetails },
+  response: { default: problems },
 };
 
 /** Serves recordings in ranges (RFC 9110 §14) to the session that a grant is bound to (F25). */

@@ -1,17 +1,9 @@
 import { Type } from 'typebox';
-import {
-  ExternalId,
-  Grant,
-  PostGrantBody,
-  ProblemDetails,
-  Recording,
-  RecordingPage,
-  RecordingsQuery,
-  Uuid,
-} from '#protocol';
+import { ExternalId, Grant, PostGrantBody, Recording, RecordingPage, RecordingsQuery, Uuid } from '#protocol';
 import { userOf, viewerOf } from '../caller.ts';
 import { isCrossSite } from '../cors.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
+import { problems } from '../openapi.ts';
 
 const params = Type.Object({ id: Uuid });
 const tags = ['recordings'];
@@ -27,7 +19,7 @@ export function recordingRoutes(app: HttpApp, { library }: HttpDeps): void {
         summary: 'The recordings of a chat, newest first; a user sees those that they are a party of',
         params: Type.Object({ id: ExternalId }),
         querystring: RecordingsQuery,
-        response: { 200: RecordingPage, default: ProblemDetails },
+        response: { 200: RecordingPage, default: problems },
       },
     },
     async (request) => library.list(viewerOf(request), request.params.id, request.query),
@@ -40,7 +32,7 @@ export function recordingRoutes(app: HttpApp, { library }: HttpDeps): void {
         tags,
         summary: 'One recording',
         params,
-        response: { 200: Recording, default: ProblemDetails },
+        response: { 200: Recording, default: problems },
       },
     },
     async (request) => library.get(viewerOf(request), request.params.id),
@@ -54,7 +46,7 @@ export function recordingRoutes(app: HttpApp, { library }: HttpDeps): void {
         summary: 'An address to play or download a recording, bound to the session cookie that comes with it',
         params,
         body: PostGrantBody,
-        response: { 201: Grant, default: ProblemDetails },
+        response: { 201: Grant, default: problems },
       },
     },
     async (request, reply) => {

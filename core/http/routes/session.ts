@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
-import { ProblemDetails } from '#protocol';
 import { userOf } from '../caller.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
+import { problems } from '../openapi.ts';
 
 /** Sign-out: the viewer's session in this browser ends, and every playback address with it. */
 export function sessionRoutes(app: HttpApp, { library }: HttpDeps): void {
@@ -12,7 +12,7 @@ export function sessionRoutes(app: HttpApp, { library }: HttpDeps): void {
       schema: {
         tags: ['sessions'],
         summary: 'End this user’s playback session in this browser',
-        response: { 204: Type.Null(), default: ProblemDetails },
+        response: { 204: Type.Null(), default: problems },
       },
     },
     async (request, reply) => {

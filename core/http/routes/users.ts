@@ -1,7 +1,8 @@
 import { Type } from 'typebox';
-import { ExternalId, ProblemDetails, PutUserBody, User, VerbatimError } from '#protocol';
+import { ExternalId, PutUserBody, User, VerbatimError } from '#protocol';
 import { appOf } from '../caller.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
+import { problems } from '../openapi.ts';
 
 const params = Type.Object({ id: ExternalId });
 const tags = ['users'];
@@ -18,7 +19,7 @@ export function userRoutes(app: HttpApp, { directory }: HttpDeps): void {
         summary: 'Create or replace a user',
         params,
         body: PutUserBody,
-        response: { 200: User, default: ProblemDetails },
+        response: { 200: User, default: problems },
       },
     },
     async (request) => directory.putUser(appOf(request).appId, request.params.id, request.body),
@@ -27,7 +28,7 @@ export function userRoutes(app: HttpApp, { directory }: HttpDeps): void {
     '/v1/users/:id',
     {
       config,
-      schema: { tags, summary: 'One user', params, response: { 200: User, default: ProblemDetails } },
+      schema: { tags, summary: 'One user', params, response: { 200: User, default: problems } },
     },
     async (request) => {
       const user = await directory.findUser(appOf(request).appId, request.params.id);
