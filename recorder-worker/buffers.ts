@@ -4,8 +4,8 @@
  * fifth of the work.
  */
 
-/** What is kept for the next recording: enough for calls of half an hour. */
-const MAX_KEPT_BYTES = 64 * 1024 * 1024;
+/** What is kept for the next recording: enough for a call of an hour. */
+const MAX_KEPT_BYTES = 128 * 1024 * 1024;
 
 export class BufferPool {
   #kept: Buffer[] = [];

@@ -21,7 +21,13 @@ export type ReadRecording =
       /** The last journal has no END: what was said after its last block is not there. */
       truncated: boolean;
     }
-  | { ok: false; reason: 'missing_journal' | 'corrupt_journal' | 'rollback_journal'; detail: string };
+  | { ok: false; reason: ReadFailure; detail: string };
+
+/** `too_large`: longer than any call may be, and than the positions in memory can tell. */
+type ReadFailure = 'missing_journal' | 'corrupt_journal' | 'rollback_journal' | 'too_large';
+
+/** All journals of one recording together: about 40 hours of two legs. */
+const MAX_JOURNAL_BYTES = 1_500_000_000;
 
 /**
  * Reads the journals of one recording from disk, verifies and decrypts them, and builds their common timeline.
@@ -37,10 +43,15 @@ export async function readRecording(options: {
 }): Promise<ReadRecording> {
   const { recordingId, identity, lease } = options;
   const opened: { path: string; bytes: Buffer; memory: Buffer; epoch: number }[] = [];
+  let capacity = 0;
   for (const path of options.journals) {
-    const file = await readIfThere(path, lease);
+    const file = await readIfThere(path, lease, MAX_JOURNAL_BYTES - capacity);
     if (file === undefined) return failed('missing_journal', `${path} is not there`);
+    if (file === 'too_large') {
+      return failed('too_large', `${path}: the journals have more than ${MAX_JOURNAL_BYTES} bytes`);
+    }
     const { bytes, memory } = file;
+    capacity += bytes.length;
     const { header } = await readJournal(bytes);
     if (header !== undefined && header.recording !== recordingId) {
       return failed('corrupt_journal', `${path} belongs to recording ${header.recording}`);
@@ -49,23 +60,20 @@ export async function readRecording(options: {
     opened.push({ path, bytes, memory, epoch: header?.epoch ?? 0 });
   }
   opened.sort((a, b) => a.epoch - b.epoch);
-  const capacity = opened.reduce((sum, { bytes }) => sum + bytes.length, 0);
   const builder = new TimelineBuilder(capacity, lease.take(capacity));
   const journals: ReadEpoch[] = [];
   let truncated = false;
-  let heads = new Set<string>();
+  /** Every head of the epochs so far: between an epoch and the one that it continues others may lie, empty. */
+  const heads = new Set<string>();
   for (const { path, bytes, memory, epoch } of opened) {
     const { result, heads: own, prev } = await readEpoch(builder, bytes, identity);
     if (result.status === 'corrupt' || result.status === 'rollback') {
       return failed('corrupt_journal', `${path}: ${result.problem ?? result.status}`);
     }
     if (prev !== null && journals.length > 0 && !heads.has(prev)) {
-      return failed(
-        'rollback_journal',
-        `epoch ${epoch} continues a block that the epoch before it does not have`,
-      );
+      return failed('rollback_journal', `epoch ${epoch} continues a block that no epoch before it has`);
     }
-    heads = own;
+    for (const head of own) heads.add(head);
     lease.give(memory);
     if (epoch > 0) journals.push({ epoch, seq: result.seq, head: result.head });
     truncated = result.status !== 'complete';
@@ -105,7 +113,8 @@ async function readEpoch(
   identity: string,
 ): Promise<{ result: JournalResult; heads: Set<string>; prev: string | null }> {
   const reader = await readJournal(bytes, { identity });
-  const heads = new Set<string>();
+  // An epoch may break before anything in it is acknowledged: the next one then names its c[0].
+  const heads = new Set<string>([reader.startHead]);
   let begun = false;
   for await (const block of reader) {
     heads.add(block.head);
@@ -125,7 +134,7 @@ async function readEpoch(
 
 function takeBlock(builder: TimelineBuilder, { type, plaintext, monotonicUs, mark }: JournalBlock): void {
   if (type === 'data' && plaintext !== undefined) builder.addDataBlock(plaintext, monotonicUs);
-  if (mark?.leg !== undefined && 'audioLevelExtId' in mark && typeof mark.audioLevelExtId === 'number') {
+  if (mark?.leg !== undefined && mark.audioLevelExtId !== undefined) {
     builder.audioLevelId(mark.leg, mark.audioLevelExtId);
   }
 }
@@ -134,7 +143,8 @@ function takeBlock(builder: TimelineBuilder, { type, plaintext, monotonicUs, mar
 async function readIfThere(
   path: string,
   lease: BufferLease,
-): Promise<{ bytes: Buffer; memory: Buffer } | undefined> {
+  maxBytes: number,
+): Promise<{ bytes: Buffer; memory: Buffer } | 'too_large' | undefined> {
   let handle: Awaited<ReturnType<typeof open>>;
   try {
     handle = await open(path, 'r');
@@ -144,6 +154,7 @@ async function readIfThere(
   }
   try {
     const { size } = await handle.stat();
+    if (size > maxBytes) return 'too_large';
     const memory = lease.take(size);
     let filled = 0;
     while (filled < size) {
@@ -158,9 +169,6 @@ async function readIfThere(
   }
 }
 
-function failed(
-  reason: 'missing_journal' | 'corrupt_journal' | 'rollback_journal',
-  detail: string,
-): ReadRecording {
+function failed(reason: ReadFailure, detail: string): ReadRecording {
   return { ok: false, reason, detail };
 }

@@ -246,6 +246,24 @@ t.test('F21 what a recorder wrote into two epochs is in the file once', async (t
 });
 
 t.test(
+  'F34 an epoch that continues an empty one, past one whose header was lost, is no rollback',
+  async (t) => {
+    const { dir, options } = folder(t);
+    const { records } = call(4_000);
+    const half = Math.floor(records.length / 2);
+    const base = { dir, keys, recording: RECORDING };
+    const first = await writeJournal({ ...base, records: records.slice(0, half), end: null });
+    const empty = await writeJournal({ ...base, records: [], epoch: 2, prev: first.head, end: null });
+    const lost = await writeJournal({ ...base, records: [], epoch: 3, prev: empty.head, end: null });
+    const last = await writeJournal({ ...base, records: records.slice(half), epoch: 4, prev: empty.head });
+    truncateSync(lost.path, 60);
+    const result = await finaliseRecording(options([first.path, empty.path, lost.path, last.path]));
+    t.equal(result.ok ? 'ok' : result.detail, 'ok');
+    t.equal(empty.seq, 0, 'nothing was ever written into the second');
+  },
+);
+
+t.test(
   'F33 what cannot become a recording is refused with its reason, and leaves nothing behind',
   async (t) => {
     const { dir, options } = folder(t);

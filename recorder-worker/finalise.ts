@@ -11,6 +11,8 @@ import { muxTimeline } from './mux.ts';
 import { peaksOf } from './peaks.ts';
 import { coverageOf } from './timeline-coverage.ts';
 
+export { framesOfJournal } from './finalise-read.ts';
+
 export interface FinaliseOptions {
   /** Paths of the recording's journals, of all epochs. */
   journals: readonly string[];
@@ -39,7 +41,7 @@ export const RECORDING_FORMAT = 'audio/webm; codecs=opus';
  * the journals. Run again it does the same; a recording that stands already and holds the same bytes is kept as it
  * is, since its payload's hash may be in the ledger by then.
  *
- * `ok: false` is final (`no_audio`, `missing_journal`, `corrupt_journal`, `rollback_journal`); what may succeed later
+ * `ok: false` is final (`no_audio`, `missing_journal`, `corrupt_journal`, `rollback_journal`, `too_large`); what may succeed later
  * throws. The journals are never changed.
  */
 export async function finaliseRecording(options: FinaliseOptions): Promise<FinaliseResult> {

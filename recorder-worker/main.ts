@@ -17,7 +17,9 @@ interface Running {
 
 const ROLES = { capture, finalise } as const;
 const FINALISE_CONCURRENCY = 1;
-const NICENESS = 10;
+const FINALISE_NICENESS = 10;
+/** Packets that nobody takes in time are lost for ever; everything else on the machine can wait a moment. */
+const CAPTURE_NICENESS = -10;
 /** After this the process goes although something is not closed: the journals are recoverable at every moment. */
 const EXIT_AFTER_MS = 6_000;
 /** The daemon makes the queue's tables; a recorder that is started beside it waits for them this long. */
@@ -27,6 +29,12 @@ const CONNECT_PAUSE_MS = 250;
 // Each role loads only its own code: a recorder needs no muxer in its memory.
 async function capture(config: Config, log: Log): Promise<Running> {
   const { Recorder } = await import('./recorder.ts');
+  try {
+    setPriority(CAPTURE_NICENESS);
+  } catch {
+    // Only a privileged user may; without it a recorder needs a machine that is not full.
+    log.info({}, 'the recorder runs at ordinary priority');
+  }
   const paths = dataPaths(config.dataDir);
   const { ip, port, announcedIp, maxCaptures } = config.recorder;
   const queue = await connect(config, log);
@@ -45,7 +53,7 @@ async function capture(config: Config, log: Log): Promise<Running> {
 
 /** At a low priority, so that a burst of hang-ups never takes time from a capture. */
 async function finalise(config: Config, log: Log): Promise<Running> {
-  setPriority(NICENESS);
+  setPriority(FINALISE_NICENESS);
   const { Finaliser } = await import('./finaliser.ts');
   const queue = await connect(config, log);
   const finaliser = await Finaliser.open({

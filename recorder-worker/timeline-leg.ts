@@ -151,8 +151,8 @@ export class Leg {
     const { sequence: sequences, length } = this;
     for (const run of this.#allRuns()) {
       const order = run.order.subarray(0, run.count);
-      if (!run.sorted) {
-        // By sequence number, and by arrival among equals, so that the first to arrive is the one that is kept.
+      if (!run.sorted && !sortNearly(order, sequences)) {
+        // By arrival among equals, so that the first to arrive is the one that is kept.
         order.sort((a, b) => (sequences[a] as number) - (sequences[b] as number) || a - b);
       }
       let kept = 0;
@@ -247,6 +247,30 @@ export class Leg {
 const FIRST_RUN_PACKETS = 64;
 /** Reports kept while their stream is not heard yet; mediators send one a second at most. */
 const MAX_EARLY_REPORTS = 64;
+
+/** Moves that sorting by insertion may take per packet before the general sort takes over. */
+const MAX_MOVES_PER_PACKET = 8;
+
+/**
+ * Sorts indices by their keys, equal keys staying in order, by insertion: packets come a few places late at most, and
+ * then this takes a single pass. Returns false, half sorted, when there is more disorder than that.
+ */
+function sortNearly(order: Int32Array, keys: Float64Array): boolean {
+  let moves = order.length * MAX_MOVES_PER_PACKET;
+  for (let i = 1; i < order.length; i += 1) {
+    const index = order[i] as number;
+    const key = keys[index] as number;
+    let to = i;
+    while (to > 0 && (keys[order[to - 1] as number] as number) > key) {
+      order[to] = order[to - 1] as number;
+      to -= 1;
+    }
+    order[to] = index;
+    moves -= i - to;
+    if (moves < 0) return false;
+  }
+  return true;
+}
 
 /** How far `header` lies from the highest packet, taking a jump forward of more than half the circle for one. */
 function forwardDelta(last: number, header: RtpHeader, lastTimestamp: number): number {

@@ -17,12 +17,18 @@ import { ensureMediaWorker } from './media-worker/ensure.ts';
 const JOURNEYS = 'core/test/';
 const UNIT_TIMEOUT_S = 240;
 const JOURNEY_TIMEOUT_S = 240;
+/** So much longer than a single file may take the runner may be silent. */
+const SILENCE_MARGIN_S = 60;
 /** Told apart from 1, the exit code of a crash, so that the entry knows whether the last line was printed. */
 const EXIT_COUNTED_FAILURES = 3;
 
 const root = resolve(import.meta.dirname, '..');
 const total = { passed: 0, failed: [] as string[], skipped: [] as string[] };
 const say = (sentence: string): void => console.log(`-- ${sentence}`);
+
+// Leaving by a signal takes the tests along, by the listeners of `exit`.
+process.once('SIGINT', () => process.exit(1));
+process.once('SIGTERM', () => process.exit(1));
 
 await main();
 
@@ -103,16 +109,35 @@ async function runTests(
     report(result);
   });
   const args = ['run', '--reporter=tap', `--jobs=${jobs}`, `--timeout=${timeoutS}`, ...files];
-  const tap = spawn('tap', args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  // A process group of its own, so that what a test left behind goes with the runner.
+  const tap = spawn('tap', args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  const endGroup = (): void => void (tap.pid !== undefined && tryKill(-tap.pid));
+  process.once('exit', endGroup);
   const ended = new Promise<void>((done, fail) => {
     tap.on('error', fail);
     tap.on('close', () => done());
   });
-  for await (const line of createInterface({ input: tap.stdout })) results.line(line);
+  // The runner waits for processes that a test it has killed left behind, for ever if need be.
+  const silence = setTimeout(endGroup, (timeoutS + SILENCE_MARGIN_S) * 1000);
+  for await (const line of createInterface({ input: tap.stdout })) {
+    silence.refresh();
+    results.line(line);
+  }
   results.end();
   await ended;
+  clearTimeout(silence);
+  endGroup();
+  process.removeListener('exit', endGroup);
   // A runner that stops early says nothing about the files that it left out.
   total.failed.push(...[...unseen].map((file) => `${file} (did not run)`));
+}
+
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It is gone already.
+  }
 }
 
 function report({ file, passed, failed, skipped, text }: FileResult): void {

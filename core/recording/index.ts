@@ -5,5 +5,7 @@
 export type { QueueSettings } from './backend.ts';
 export type { Head, RecorderAddress } from './capture.ts';
 export { Capture } from './capture.ts';
+export { WorkerChild } from './children.ts';
+export { RecorderQueue } from './queue.ts';
 export type { RecorderInfo, RecordingServiceOptions } from './service.ts';
 export { RecordingService } from './service.ts';

@@ -14,6 +14,7 @@ import { openDatabase } from '../db/index.ts';
 import type { RecordingRow, RecordingState } from '../db/recordings.ts';
 import { recordingById } from '../db/recordings.ts';
 import type { QueueSettings } from './backend.ts';
+import { becomeOnlyDaemon } from './only-daemon.ts';
 import type { RecordingServiceOptions } from './service.ts';
 import { RecordingService } from './service.ts';
 import { silent, startServers } from './test/backends.ts';
@@ -231,3 +232,18 @@ t.test('a service that is closed takes no call and ends those it has', async (t)
   await t.rejects(service.open(await insertCall(db)), { code: 'shutting_down' });
   await t.rejects(capture.start(media.source, media.legs), { code: 'recorder_unavailable' });
 });
+
+t.test(
+  'a second daemon on the same database is refused, and takes over when the first is gone',
+  async (t) => {
+    const { start, dataDir } = await setUp(t, queue);
+    const none = { recorder: false, finaliser: false };
+    const first = await start(none);
+    await t.rejects(becomeOnlyDaemon(db, 0), { code: 'conflict' });
+    const waiting = RecordingService.open({ db, queue, dataDir, log: silent });
+    await first.close();
+    const second = await waiting;
+    t.teardown(() => second.close());
+    await t.rejects(becomeOnlyDaemon(db, 0), { code: 'conflict' });
+  },
+);

@@ -11,6 +11,8 @@ import type { QueueSettings } from './backend.ts';
 import type { RecorderAddress } from './capture.ts';
 import { Capture } from './capture.ts';
 import { WorkerChild } from './children.ts';
+import type { OnlyDaemon } from './only-daemon.ts';
+import { becomeOnlyDaemon } from './only-daemon.ts';
 import type { Log } from './queue.ts';
 import { brief, RecorderQueue } from './queue.ts';
 import type { FilesReport } from './recovery.ts';
@@ -73,6 +75,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   readonly #log: Log;
   readonly #paths: DataPaths;
   readonly #queue: RecorderQueue;
+  readonly #only: OnlyDaemon;
   readonly #recovery: Recovery;
   readonly #minFreeBytes: number;
   readonly #openings = new Map<string, Opening>();
@@ -88,29 +91,33 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   #sweeping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(options: RecordingServiceOptions, queue: RecorderQueue) {
+  private constructor(options: RecordingServiceOptions, queue: RecorderQueue, only: OnlyDaemon) {
     super();
     this.#db = options.db;
     this.#log = options.log;
     this.#paths = dataPaths(options.dataDir);
     this.#minFreeBytes = options.minFreeBytes ?? 0;
     this.#queue = queue;
+    this.#only = only;
     this.#recovery = new Recovery(this.#paths, options.log);
   }
 
-  /** Connects to the queue, begins to hear recorders, and starts the worker processes. */
+  /** Connects to the queue, begins to hear recorders, and starts the worker processes. One per database. */
   static async open(options: RecordingServiceOptions): Promise<RecordingService> {
-    const queue = await RecorderQueue.open(options.queue, options.log);
-    const service = new RecordingService(options, queue);
+    const only = await becomeOnlyDaemon(options.db);
+    let queue: RecorderQueue | undefined;
     try {
+      queue = await RecorderQueue.open(options.queue, options.log);
+      const service = new RecordingService(options, queue, only);
       await service.#recovery.prepare();
       await queue.listen((event) => service.#heard(event));
+      service.#begin(options);
+      return service;
     } catch (error) {
-      await queue.close();
+      await queue?.close();
+      await only.release();
       throw error;
     }
-    service.#begin(options);
-    return service;
   }
 
   /** Recorders that were heard of lately. */
@@ -351,7 +358,10 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
 
   #forget(recorderId: string): void {
     this.#queue.forget(recorderId).catch((error: unknown) => {
-      this.#log.info({ recorderId, ...brief(error) }, 'the commands of a recorder that is gone stay in the queue');
+      this.#log.info(
+        { recorderId, ...brief(error) },
+        'the commands of a recorder that is gone stay in the queue',
+      );
     });
   }
 
@@ -505,6 +515,9 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
     // What the workers said last is heard before the queue goes.
     await this.#queue.close();
     await Promise.all(this.#chains.values());
+    await this.#only
+      .release()
+      .catch((error: unknown) => this.#log.warn(brief(error), 'the database is gone'));
   }
 }
 

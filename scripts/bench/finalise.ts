@@ -19,7 +19,10 @@ recordings one after the other, as after N hang-ups at once.
   seal     encrypt, write, fsync
   compare  decrypt the written file and compare it with a second read and remux of the journal
   rename   give it its name, fsync the directory
+  cpu      processor time of the whole, all threads: on a busy machine the figure to compare
 `;
+
+type Row = FinaliseStage | 'total' | 'cpu';
 
 const STAGES: readonly FinaliseStage[] = ['read', 'mux', 'seal', 'compare', 'rename'];
 const RECORDING = '018f0000-0000-7000-8000-0000000000bb';
@@ -41,7 +44,7 @@ async function main(minutes: number, runs: number, calls: number): Promise<void>
     const keys = await createKeys();
     const journal = await generate(dir, keys, minutes);
     const { size } = await stat(journal);
-    const finalise = (name: string, times: Map<FinaliseStage | 'total', number[]>) =>
+    const finalise = (name: string, times: Map<Row, number[]>) =>
       timed(times, 'total', () =>
         finaliseRecording({
           journals: [journal],
@@ -52,7 +55,7 @@ async function main(minutes: number, runs: number, calls: number): Promise<void>
           onStage: (stage, ms) => add(times, stage, ms),
         }),
       );
-    const times = new Map<FinaliseStage | 'total', number[]>();
+    const times = new Map<Row, number[]>();
     for (let run = 0; run < runs; run += 1) {
       const result = await finalise(`run-${run}`, times);
       if (!result.ok) throw new Error(`${result.reason}: ${result.detail}`);
@@ -66,7 +69,7 @@ async function main(minutes: number, runs: number, calls: number): Promise<void>
     console.log(
       `${'stage'.padEnd(10)}${'median ms'.padStart(11)}${'least'.padStart(9)}${'most'.padStart(9)}`,
     );
-    for (const stage of [...STAGES, 'total'] as const) row(stage, times.get(stage) ?? []);
+    for (const stage of [...STAGES, 'total', 'cpu'] as const) row(stage, times.get(stage) ?? []);
     const verifyToMux = sums(times, ['read', 'mux']);
     row('read+mux', verifyToMux);
     if (calls > 1) {
@@ -96,22 +99,21 @@ async function generate(dir: string, keys: Keys, minutes: number): Promise<strin
   return (await writeJournal({ dir, keys, recording: RECORDING, records })).path;
 }
 
-async function timed<T>(
-  times: Map<FinaliseStage | 'total', number[]>,
-  name: 'total',
-  work: () => Promise<T>,
-) {
+async function timed<T>(times: Map<Row, number[]>, name: 'total', work: () => Promise<T>) {
   const start = performance.now();
+  const cpu = process.cpuUsage();
   const result = await work();
   add(times, name, performance.now() - start);
+  const { user, system } = process.cpuUsage(cpu);
+  add(times, 'cpu', (user + system) / 1000);
   return result;
 }
 
-function add(times: Map<FinaliseStage | 'total', number[]>, name: FinaliseStage | 'total', ms: number): void {
+function add(times: Map<Row, number[]>, name: Row, ms: number): void {
   times.set(name, [...(times.get(name) ?? []), ms]);
 }
 
-function sums(times: Map<FinaliseStage | 'total', number[]>, names: FinaliseStage[]): number[] {
+function sums(times: Map<Row, number[]>, names: FinaliseStage[]): number[] {
   const columns = names.map((name) => times.get(name) ?? []);
   return (columns[0] ?? []).map((_, run) => columns.reduce((sum, column) => sum + (column[run] ?? 0), 0));
 }

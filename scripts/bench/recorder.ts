@@ -9,8 +9,7 @@ import { parseArgs } from 'node:util';
 import type { CaptureLeg, RecorderEvent } from '#protocol';
 import { dataPaths, generateServerIdentity, mkdirDurable } from '#store';
 import { startEmbeddedPostgres } from '../../core/db/index.ts';
-import { WorkerChild } from '../../core/recording/children.ts';
-import { RecorderQueue } from '../../core/recording/queue.ts';
+import { RecorderQueue, WorkerChild } from '../../core/recording/index.ts';
 import type { SendOrder, SendReport } from './rtp-sender.ts';
 
 const USAGE = `usage: scripts/bench/recorder [--calls 20,200,500,1000] [--seconds 8]

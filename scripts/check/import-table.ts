@@ -218,14 +218,16 @@ export const ROOMS: readonly Room[] = [
 ];
 
 /**
- * A test may import more: every file of its own room, the doors of every other room, other tests' support,
- * what scripts share (`scripts/lib/`, `scripts/media-worker/`), and every package. Test support is what lies under a `test/` folder or is
- * called `fixture.ts`, `*-fixture.ts`, `testing.ts` or `*-child.ts` (a process that a test starts); nothing but a test
- * imports it. Benchmarks count as tests.
+ * A test may import more: every file of its own room, the doors of every other room, other tests' support, what
+ * scripts share (`scripts/lib/`, `scripts/media-worker/`), and every package. Test support is what lies under a
+ * `test/` folder or is called `fixture.ts`, `*-fixture.ts`, `testing.ts` or `*-child.ts` (a process that a test
+ * starts); nothing but a test imports it. Benchmarks count as tests and may open every file, because they measure
+ * what lies inside.
  */
 export const TESTS = {
   isTest: (path: string): boolean =>
     /(\.test|[/-]fixture|-child|[/-]testing)\.ts$/.test(path) || /(^|\/)(test|bench)\//.test(path),
+  isBenchmark: (path: string): boolean => path.startsWith('scripts/bench/'),
   support: ['scripts/lib/', 'scripts/media-worker/'],
 } as const;
 

@@ -69,6 +69,7 @@ function refusedFile(
   const to = roomOf(path, rooms);
   if (test && (TESTS.isTest(path) || TESTS.support.some((folder) => path.startsWith(folder))))
     return undefined;
+  if (to && TESTS.isBenchmark(edge.from)) return undefined;
   if (!to) return `imports ${path}, which lies in no room of the table`;
   if (edge.from.startsWith(`${to.path}/`)) return undefined;
 
