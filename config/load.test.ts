@@ -30,7 +30,7 @@ t.test(
     const config = loadConfig({ env: {}, cwd });
     t.equal(config.dataDir, '/somewhere/data');
     t.equal(config.listen.host, '127.0.0.1');
-    t.equal(config.call.armTimeoutMs, 3_000);
+    t.equal(config.call.graceMs, 15_000);
     t.equal(config.demo.enabled, false);
     t.notOk('url' in config.database);
   },

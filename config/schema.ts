@@ -143,7 +143,6 @@ export const ConfigSchema = Type.Object(
         ),
         graceMs: milliseconds(15_000, 0, 300_000),
         connectTimeoutMs: milliseconds(20_000, 1_000, 120_000),
-        armTimeoutMs: milliseconds(3_000, 200, 60_000),
       },
       closed,
     ),
@@ -151,8 +150,6 @@ export const ConfigSchema = Type.Object(
     limits: Type.Object(
       {
         maxCalls: count(500, 1, 100_000),
-        maxConnections: count(10_000, 1, 1_000_000),
-        maxBodyBytes: count(2_097_152, 1_024, 67_108_864),
         requestsPerMinute: count(600, 1, 1_000_000),
       },
       closed,

@@ -5,7 +5,7 @@ import type { RtpHeader } from './rtp/packet.ts';
 import { createRtpHeader, isRtcp, parseRtp } from './rtp/packet.ts';
 import type { SenderReport } from './rtp/rtcp.ts';
 import { senderReports } from './rtp/rtcp.ts';
-import { sequenceDelta, timestampDelta } from './rtp/wrap.ts';
+import { sequenceDeltaInTime, timestampDelta, unwrapTimestamp } from './rtp/wrap.ts';
 
 /**
  * Everything that was captured of one leg, put in order: packets in columns (an hour has 180,000 of them, and an
@@ -119,8 +119,9 @@ export class Leg {
     const run = this.#runOf(header.ssrc, header.sequence, header.timestamp, arrival, epoch);
     const index = this.#append();
     const { last } = run;
-    const sequence = last.sequence + forwardDelta(last.sequence, header, last.timestamp);
-    const timestamp = last.timestamp + timestampDelta(last.timestamp, header.timestamp);
+    const timestamp = unwrapTimestamp(last.timestamp, header.timestamp);
+    const passed = timestamp - last.timestamp;
+    const sequence = last.sequence + sequenceDeltaInTime(last.sequence, header.sequence, passed);
     if (sequence > last.sequence) {
       last.sequence = sequence;
       last.timestamp = timestamp;
@@ -272,13 +273,6 @@ function sortNearly(order: Int32Array, keys: Float64Array): boolean {
   return true;
 }
 
-/** How far `header` lies from the highest packet, taking a jump forward of more than half the circle for one. */
-function forwardDelta(last: number, header: RtpHeader, lastTimestamp: number): number {
-  const delta = sequenceDelta(last, header.sequence);
-  // Half an hour of loss turns the sequence number past its half: the timestamp, which turns once a day, decides.
-  return delta < 0 && timestampDelta(lastTimestamp, header.timestamp) > 0 ? delta + 0x1_0000 : delta;
-}
-
 /**
  * Whether a packet belongs to `run`. It does when it is a repetition; when it comes late and lies where its number
  * says; and when it goes on: in step with the arrival times, or packet by packet.
@@ -291,15 +285,14 @@ function continues(
   late = false,
 ): boolean {
   const { last } = run;
-  let delta = sequenceDelta(last.sequence, sequence);
   const passed = timestampDelta(last.timestamp, timestamp);
+  const delta = sequenceDeltaInTime(last.sequence, sequence, passed);
   if (run.count === 0) return delta === 1;
   if (delta === 0) return passed === 0;
-  if (delta < 0 && passed <= 0) {
+  if (delta < 0) {
     return passed <= delta * SHORTEST_PACKET && last.timestamp + passed >= run.first.timestamp - MAX_EARLY;
   }
   if (late) return false;
-  if (delta < 0) delta += 0x1_0000;
   if (passed < delta * SHORTEST_PACKET) return false;
   if (Math.abs(passed - (arrival - last.arrival)) <= MAX_DISAGREEMENT) return true;
   return delta <= MAX_STALL_PACKETS && passed <= delta * LONGEST_PACKET;
@@ -310,7 +303,7 @@ function attach(run: Run & Partial<OpenRun>, report: SenderReport, arrival: numb
   run.reports.push({
     ...report,
     arrival,
-    timestamp: base + timestampDelta(base, report.rtpTimestamp),
+    timestamp: unwrapTimestamp(base, report.rtpTimestamp),
   });
 }
 

@@ -161,6 +161,36 @@ t.test('a stream that begins with its second packet has the first in front', asy
   );
 });
 
+t.test(
+  'F21 sender reports of one clock put the legs side by side where their ways here differ in length',
+  async (t) => {
+    for (const [name, reports, apartMs] of [
+      ['with reports', true, 0],
+      ['without them the longer way is all that is seen', false, 80],
+    ] as const) {
+      const builder = new TimelineBuilder(0);
+      builder.epoch(1, 'r', 0, 1_790_000_000_000);
+      const records: { leg: 0 | 1; packet: Buffer; us: number }[] = [];
+      for (let i = 0; i < 3_000; i += 1) {
+        for (const leg of [0, 1] as const) {
+          const payload = Buffer.from([8, leg, i >> 8, i & 255]);
+          // A packet leaves when its 20 ms are over.
+          const us = (i + 1) * 20_000 + (leg === 0 ? 90_000 : 10_000);
+          records.push({ leg, packet: rtpPacket(i, i * 960 + leg * 777, leg + 1, payload, 30), us });
+          // The report says when the packet was said, by the clock of both senders.
+          const report = senderReport(leg + 1, i * 20, i * 960 + leg * 777, i);
+          if (reports && i % 50 === 0) records.push({ leg, packet: report, us });
+        }
+      }
+      records.sort((a, b) => a.us - b.us);
+      for (const { leg, packet, us } of records) builder.add(leg, packet, us);
+      const { caller, callee } = extractStreams(muxTimeline(builder.build()).bytes);
+      const at = (packets: typeof caller) => packets.findIndex(({ packet }) => packet.length === 4);
+      t.equal((at(caller) - at(callee)) * 20, apartMs, name);
+    }
+  },
+);
+
 t.test('sender reports that contradict the arrivals, or are of two clocks, change nothing', async (t) => {
   for (const [name, reportMs] of [
     ['a clock that runs away', (ms: number, leg: number) => ms * (leg === 0 ? 2 : 1)],

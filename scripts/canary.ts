@@ -21,7 +21,7 @@ const HELP = `scripts/canary places one real secure call and proves the recordin
   --url URL        on this running server, such as http://localhost:4443 (its demo must be turned on)
   --temporary      on a server of its own, even if one runs here
   --data-dir DIR   where the running server's data lies, to compare the recording with what was captured
-  --keep           leave the temporary data folder and both copies behind
+  --keep           leave the temporary data folder and the fetched copy behind; else the paths told are gone
   --json           one line of JSON on standard output; progress goes to standard error
   --seconds N      how long the two talk (default 10)
 

@@ -10,7 +10,7 @@ import type {
   Side,
 } from '#protocol';
 import { VerbatimError } from '#protocol';
-import type { CallMedia } from '../media/index.ts';
+import type { CallMedia, IceState } from '../media/index.ts';
 import type { Capture } from '../recording/index.ts';
 import type { CallEffect, CallEvent, CallStatus, TimerName } from './machine.ts';
 import { placeCall, step } from './machine.ts';
@@ -48,7 +48,8 @@ interface MediaSide {
 /**
  * One running call. `dispatch` moves the pure machine at once; its effects are carried out one after the
  * other in a queue of the call, so that two events never interleave. Long work (finding a recorder) is
- * started from the queue but reports back as an event.
+ * started from the queue but reports back as an event. Only the end waits for nothing: a database or a worker
+ * that does not answer must not keep two people in a call that is over.
  */
 export class Call {
   readonly id: string;
@@ -72,6 +73,7 @@ export class Call {
   #offered: Partial<Record<Side, ConsumerParams>> = {};
   #capture: RunningCapture | null = null;
   #calleeConsent: Consent | null = null;
+  #othersStopped = false;
   #acts: CallActs;
   /** Settles when the call has ended and everything it held is released. */
   readonly finished: Promise<void>;
@@ -136,7 +138,7 @@ export class Call {
 
   /** The side's device signed in again: what it may have missed is told once more. */
   welcomeBack(side: Side): CallView {
-    void this.dispatch({ type: 'sideBack', side });
+    void this.dispatch({ type: 'sideBack', side, path: 'signaling' });
     this.#offerAgain(side);
     return this.view(side);
   }
@@ -249,14 +251,19 @@ export class Call {
     if (!this.ended && device !== null && offered) this.#notify(side, device, 'media.consumer', offered);
   }
 
-  #onIceState(side: Side, state: string): void {
-    if (state === 'disconnected' || state === 'failed') void this.dispatch({ type: 'sideLost', side });
-    if (state === 'connected' || state === 'completed') void this.dispatch({ type: 'sideBack', side });
+  #onIceState(side: Side, state: IceState): void {
+    if (state === 'disconnected' || state === 'failed') {
+      void this.dispatch({ type: 'sideLost', side, path: 'media' });
+    } else if (state === 'connected') {
+      void this.dispatch({ type: 'sideBack', side, path: 'media' });
+    }
   }
 
   #enqueue(effects: readonly CallEffect[]): Promise<void> {
     if (effects.length === 0) return this.#queue;
-    const work = this.#queue.then(async () => {
+    // What an earlier effect still waits for finds the call ended and its media closed, and gives up.
+    const before = effects.some(({ type }) => type === 'finish') ? Promise.resolve() : this.#queue;
+    const work = before.then(async () => {
       for (const effect of effects) await this.#carryOut(effect);
     });
     // A failed effect must not stop the effects of the events after it, least of all the end.
@@ -304,7 +311,10 @@ export class Call {
     }
   }
 
+  /** Once, when a device has accepted: at once after it, or with the end if that comes first. */
   #stopOtherDevices(): void {
+    if (this.#othersStopped || this.#status.device.callee === null) return;
+    this.#othersStopped = true;
     const callee = this.people.callee.userId;
     const call: CallView = {
       ...this.view('callee'),
@@ -370,6 +380,7 @@ export class Call {
     this.endedAt = this.#acts.clock.now();
     for (const name of [...this.#timers.keys()]) this.#stopTimer(name);
     this.#media.close();
+    this.#stopOtherDevices();
     this.#tell('call.ended');
     this.#acts.forget(this);
     const results = await Promise.allSettled([

@@ -26,7 +26,12 @@ const event: fc.Arbitrary<CallEvent> = fc.oneof(
     arbitrary: fc.constantFrom<CallEvent>({ type: 'recorderListening' }, { type: 'recorderArmed' }),
   },
   fc.record({ type: fc.constant('muted' as const), side, muted: fc.boolean() }),
-  fc.record({ type: fc.constantFrom('sideLost' as const, 'sideBack' as const, 'sideLeft' as const), side }),
+  fc.record({
+    type: fc.constantFrom('sideLost' as const, 'sideBack' as const),
+    side,
+    path: fc.constantFrom('signaling' as const, 'media' as const),
+  }),
+  fc.record({ type: fc.constant('sideLeft' as const), side }),
   fc.record({
     type: fc.constant('timer' as const),
     timer: fc.constantFrom(
@@ -156,7 +161,11 @@ const rows: [string, 'voice' | 'secure', CallEvent[], string][] = [
   [
     'F16 a side that stays away past the grace period ends the call',
     'secure',
-    [...HAPPY, { type: 'sideLost', side: 'callee' }, { type: 'timer', timer: 'grace-callee' }],
+    [
+      ...HAPPY,
+      { type: 'sideLost', side: 'callee', path: 'signaling' },
+      { type: 'timer', timer: 'grace-callee' },
+    ],
     'connection_lost',
   ],
   [
@@ -164,11 +173,34 @@ const rows: [string, 'voice' | 'secure', CallEvent[], string][] = [
     'secure',
     [
       ...HAPPY,
-      { type: 'sideLost', side: 'callee' },
-      { type: 'sideBack', side: 'callee' },
+      { type: 'sideLost', side: 'callee', path: 'media' },
+      { type: 'sideBack', side: 'callee', path: 'media' },
       { type: 'timer', timer: 'grace-callee' },
     ],
     'active',
+  ],
+  [
+    'F16 a side whose socket is back but whose audio has no way still ends the call',
+    'secure',
+    [
+      ...HAPPY,
+      { type: 'sideLost', side: 'callee', path: 'signaling' },
+      { type: 'sideLost', side: 'callee', path: 'media' },
+      { type: 'sideBack', side: 'callee', path: 'signaling' },
+      { type: 'timer', timer: 'grace-callee' },
+    ],
+    'connection_lost',
+  ],
+  [
+    'F16 a page that is gone ends the call although its audio path was told to be up after it',
+    'secure',
+    [
+      ...HAPPY,
+      { type: 'sideLost', side: 'caller', path: 'signaling' },
+      { type: 'sideBack', side: 'caller', path: 'media' },
+      { type: 'timer', timer: 'grace-caller' },
+    ],
+    'connection_lost',
   ],
   [
     'F23 a page that is closed ends the call',

@@ -19,11 +19,17 @@ export interface CallStatus {
   /** Whose microphone has arrived at the media server. */
   readonly produced: Readonly<Record<Side, boolean>>;
   readonly recorder: 'none' | 'wanted' | 'listening' | 'attached' | 'armed';
-  /** Sides whose signaling or media path is gone at the moment, within the grace period. */
-  readonly away: Readonly<Record<Side, boolean>>;
+  /**
+   * What of a side is gone at the moment, within the grace period. Kept apart: a page whose socket is back may still
+   * have no way for its audio, and the other way round.
+   */
+  readonly lost: Readonly<Record<Side, Readonly<Record<Path, boolean>>>>;
   readonly muted: Readonly<Record<Side, boolean>>;
   readonly endReason: EndReason | null;
 }
+
+/** What joins a side to the server: its socket, and the way of its audio. */
+export type Path = 'signaling' | 'media';
 
 export type CallEvent =
   | { type: 'accepted'; device: string; consent: boolean }
@@ -37,8 +43,8 @@ export type CallEvent =
   | { type: 'recorderUnavailable' }
   | { type: 'recorderLost' }
   | { type: 'mediaFailed' }
-  | { type: 'sideLost'; side: Side }
-  | { type: 'sideBack'; side: Side }
+  | { type: 'sideLost'; side: Side; path: Path }
+  | { type: 'sideBack'; side: Side; path: Path }
   | { type: 'sideLeft'; side: Side }
   | { type: 'timer'; timer: TimerName }
   | { type: 'shutdown' };
@@ -72,7 +78,7 @@ export function placeCall(mode: CallMode, device: string, consent: boolean): Ste
     device: { caller: device, callee: null },
     produced: { caller: false, callee: false },
     recorder: 'none',
-    away: { caller: false, callee: false },
+    lost: { caller: { signaling: false, media: false }, callee: { signaling: false, media: false } },
     muted: { caller: false, callee: false },
     endReason: null,
   };
@@ -108,13 +114,9 @@ export function step(status: CallStatus, event: CallEvent): Step {
     case 'mediaFailed':
       return end(status, 'media_failed');
     case 'sideLost':
-      return sideLost(status, event.side);
+      return sideLost(status, event.side, event.path);
     case 'sideBack':
-      if (!status.away[event.side]) return same(status);
-      return {
-        status: { ...status, away: { ...status.away, [event.side]: false } },
-        effects: [{ type: 'stopTimer', timer: graceTimer(event.side) }],
-      };
+      return sideBack(status, event.side, event.path);
     case 'sideLeft':
       return sideLeft(status, event.side);
     case 'timer':
@@ -175,12 +177,30 @@ function muted(status: CallStatus, side: Side, value: boolean): Step {
   return { status: { ...status, muted: { ...status.muted, [side]: value } }, effects };
 }
 
-function sideLost(status: CallStatus, side: Side): Step {
-  if (status.away[side] || (side === 'callee' && status.device.callee === null)) return same(status);
+function sideLost(status: CallStatus, side: Side, path: Path): Step {
+  if (status.lost[side][path] || (side === 'callee' && status.device.callee === null)) return same(status);
+  // The time runs from the first loss: what is lost after it does not lengthen it.
+  const running = isAway(status, side);
   return {
-    status: { ...status, away: { ...status.away, [side]: true } },
-    effects: [{ type: 'startTimer', timer: graceTimer(side) }],
+    status: withPath(status, side, path, true),
+    effects: running ? [] : [{ type: 'startTimer', timer: graceTimer(side) }],
   };
+}
+
+function sideBack(status: CallStatus, side: Side, path: Path): Step {
+  if (!status.lost[side][path]) return same(status);
+  const next = withPath(status, side, path, false);
+  // What is still lost gets its own grace period, counted anew: this side has just shown that it lives.
+  const type = isAway(next, side) ? 'startTimer' : 'stopTimer';
+  return { status: next, effects: [{ type, timer: graceTimer(side) }] };
+}
+
+function withPath(status: CallStatus, side: Side, path: Path, gone: boolean): CallStatus {
+  return { ...status, lost: { ...status.lost, [side]: { ...status.lost[side], [path]: gone } } };
+}
+
+function isAway(status: CallStatus, side: Side): boolean {
+  return status.lost[side].signaling || status.lost[side].media;
 }
 
 /** A page that says goodbye hangs up; while it rings, the caller's goodbye takes the call back. */
@@ -198,7 +218,7 @@ function timer(status: CallStatus, name: TimerName): Step {
     case 'grace-caller':
     case 'grace-callee': {
       const side = name === 'grace-caller' ? 'caller' : 'callee';
-      if (!status.away[side]) return same(status);
+      if (!isAway(status, side)) return same(status);
       return end(status, status.phase === 'ringing' ? 'cancelled' : 'connection_lost');
     }
   }

@@ -17,6 +17,7 @@ await insertApp(db, { id: APP, name: 'Shop', recordingEnabled: true });
 for (const id of ['ann', 'ben', 'cat', 'dan']) await putUser(db, APP, id, { name: id.toUpperCase() });
 await putChat(db, APP, 'pair', { kind: 'direct', members: ['ann', 'ben'] });
 await putChat(db, APP, 'other-pair', { kind: 'direct', members: ['cat', 'ben'] });
+await putChat(db, APP, 'third-pair', { kind: 'direct', members: ['cat', 'dan'] });
 await putChat(db, APP, 'room', { kind: 'group', members: ['ann', 'ben', 'cat', 'dan'] });
 await addDisclosure(db, { appId: APP, locale: 'en', body: TEXT });
 const consent: Consent = {
@@ -104,6 +105,7 @@ class HandRecorder {
 
 function stage(
   online: Record<string, string[]> = { ann: ['ann-phone'], ben: ['ben-phone'], cat: ['cat-phone'] },
+  maxCalls = 10,
 ) {
   const devices = new KnownDevices();
   for (const [user, list] of Object.entries(online)) devices.signedIn.set(user, list);
@@ -117,7 +119,7 @@ function stage(
     recording: recorder,
     devices,
     clock,
-    limits: { graceMs: 15_000, connectTimeoutMs: 20_000, maxCalls: 10 },
+    limits: { graceMs: 15_000, connectTimeoutMs: 20_000, maxCalls },
     log: { warn: (o) => void warnings.push(o), info: () => {} },
   });
   const mediaOf = (callId: string): FakeCallMedia => {
@@ -438,5 +440,132 @@ t.test('F23 calls that an earlier daemon left open end with a reason', async (t)
   t.equal(await next.service.recover(), 1);
   t.same(await rowOf(call.callId), { state: 'ended', reason: 'shutdown' });
   t.equal(await next.service.recover(), 0, 'once');
+  await s.service.close();
+});
+
+/** Waits until ben's phone has its part in the call, whether that is stored or not. */
+async function taken({ service }: Stage): Promise<void> {
+  while (service.signedIn(ben).call === undefined) await settle();
+}
+
+/** Holds the row of a call, so that nothing about it can be stored until the returned function is called. */
+async function holdRow(callId: string): Promise<() => Promise<void>> {
+  let letGo = (): void => {};
+  let held = (): void => {};
+  const isHeld = new Promise<void>((resolve) => {
+    held = resolve;
+  });
+  const done = db.sql.begin(async (sql) => {
+    await sql`select 1 from calls where id = ${callId} for update`;
+    held();
+    await new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+  });
+  await isHeld;
+  return async () => {
+    letGo();
+    await done;
+  };
+}
+
+t.test('F8 F13 a database that stands still keeps nobody in a call that is over', async (t) => {
+  const s = stage();
+  const call = await s.service.start(ann, { chatId: 'pair', mode: 'secure', consent });
+  const letGo = await holdRow(call.callId);
+  const accepting = s.service.accept(ben, { callId: call.callId, consent });
+  await taken(s);
+  await s.service.hangup(ann, { callId: call.callId });
+  for (const user of ['ann', 'ben'])
+    t.equal((await told(s, user, ({ state }) => state === 'ended')).endReason, 'hangup', user);
+  t.equal(s.media.calls.size, 0, 'its media is closed');
+  t.equal(await refused(s.service.start(ann, { chatId: 'pair', mode: 'voice' })), 'nothing', 'both are free');
+  await letGo();
+  await accepting;
+  t.same(s.recorder.acts, [], 'no recorder was asked for a call that is over');
+  await s.service.close();
+  t.same(await rowOf(call.callId), { state: 'ended', reason: 'hangup' });
+});
+
+t.test('F11 the other devices stop ringing however the call ends after one accepted', async (t) => {
+  const ways: [string, (s: Stage, callId: string) => Promise<void>][] = [
+    [
+      'the caller hangs up before the accept is stored',
+      async (s, callId) => {
+        const letGo = await holdRow(callId);
+        const accepting = s.service.accept(ben, { callId, consent });
+        await taken(s);
+        await s.service.hangup(ann, { callId });
+        await letGo();
+        await accepting;
+      },
+    ],
+    [
+      'the accept cannot be stored',
+      async (s, callId) => {
+        await db.sql`
+          insert into consents (call_id, side, app_id, user_id, action, disclosure_sha256, disclosure_version, locale,
+                                device, at)
+          values (${callId}, 'callee', ${APP}, 'ben', 'accept', '', 1, 'en', 'other', now())`;
+        await t.rejects(s.service.accept(ben, { callId, consent }));
+      },
+    ],
+  ];
+  for (const [title, end] of ways) {
+    const s = stage({ ann: ['ann-phone'], ben: ['ben-phone', 'ben-desk'] });
+    const call = await s.service.start(ann, { chatId: 'pair', mode: 'secure', consent });
+    await end(s, call.callId);
+    await told(s, 'ann', ({ state }) => state === 'ended');
+    t.equal(s.devices.lastView('ben', 'ben-desk')?.endReason, 'answered_elsewhere', title);
+    const stops = s.devices.told.filter(({ device, name }) => device === 'ben-desk' && name === 'call.ended');
+    t.equal(stops.length, 1, `${title}: once`);
+    await s.service.close();
+  }
+});
+
+t.test(
+  'F16 a device that leaves while its call is being built or accepted has the grace period',
+  async (t) => {
+    const s = stage();
+    const leave = (user: Participant): void => {
+      s.devices.signedIn.delete(user.userId);
+      s.service.deviceLeft(user, 'lost');
+    };
+    const starting = s.service.start(ann, { chatId: 'pair', mode: 'voice' });
+    leave(ann);
+    await starting;
+    await settle();
+    s.clock.move(15_000);
+    t.equal((await told(s, 'ben', ({ state }) => state === 'ended')).endReason, 'cancelled');
+
+    s.devices.signedIn.set('ann', ['ann-phone']);
+    const call = await s.service.start(ann, { chatId: 'pair', mode: 'secure', consent });
+    const accepting = s.service.accept(ben, { callId: call.callId, consent });
+    leave(ben);
+    await accepting;
+    await settle();
+    s.clock.move(15_000);
+    t.equal((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, 'connection_lost');
+    await s.service.close();
+  },
+);
+
+t.test('a media worker that dies while a call is being built ends it with media_failed', async (t) => {
+  const s = stage();
+  const starting = s.service.start(ann, { chatId: 'pair', mode: 'voice' });
+  while (s.media.calls.size === 0) await settle();
+  s.media.dieWorker();
+  await starting;
+  t.equal((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, 'media_failed');
+  await s.service.close();
+});
+
+t.test('calls that start at the same moment do not get past the limit together', async (t) => {
+  const s = stage({ ann: ['ann-phone'], ben: ['ben-phone'], cat: ['cat-phone'], dan: ['dan-phone'] }, 1);
+  const answers = await Promise.all([
+    refused(s.service.start(ann, { chatId: 'pair', mode: 'voice' })),
+    refused(s.service.start(cat, { chatId: 'third-pair', mode: 'voice' })),
+  ]);
+  t.same(answers.sort(), ['busy_server', 'nothing']);
   await s.service.close();
 });

@@ -87,7 +87,8 @@ export class CallService {
     if (this.#taken(who.appId, who.userId)) throw new VerbatimError('already_in_call');
     if (!this.#deps.devices.online(who.appId, peer.userId)) return this.#refuse(row, 'offline');
     if (this.#taken(who.appId, peer.userId)) return this.#refuse(row, 'busy');
-    if (this.#calls.size >= this.#deps.limits.maxCalls) throw new VerbatimError('busy_server');
+    // Counted by people, so that calls that are still being built count too.
+    if (this.#byUser.size >= 2 * this.#deps.limits.maxCalls) throw new VerbatimError('busy_server');
 
     // From here both are taken; whatever fails gives them back.
     this.#claim(row);
@@ -112,6 +113,9 @@ export class CallService {
       );
       this.#calls.set(call.id, call);
       if (this.#closing) void call.dispatch({ type: 'shutdown' });
+      // Both may have gone while the call was being built, when nobody could be told of it.
+      if (media.closed) void call.dispatch({ type: 'mediaFailed' });
+      this.#noticeAbsence(call, 'caller', who);
       return call.view('caller');
     } catch (error) {
       media?.close();
@@ -129,7 +133,9 @@ export class CallService {
     if (call.status.phase !== 'ringing') {
       throw new VerbatimError(call.status.device.callee && !call.ended ? 'answered_elsewhere' : 'conflict');
     }
-    await call.accept(who.device, call.mode === 'secure' ? (p.consent ?? null) : null);
+    const accepted = call.accept(who.device, call.mode === 'secure' ? (p.consent ?? null) : null);
+    if (call.sideOf(who) === 'callee') this.#noticeAbsence(call, 'callee', who);
+    await accepted;
     if (call.status.device.callee !== who.device) throw new VerbatimError('answered_elsewhere');
     return call.view('callee');
   }
@@ -150,7 +156,7 @@ export class CallService {
     await call.dispatch({ type: 'cancelled' });
   }
 
-  /** Resolves when both are told; the recording's end is worked on behind it (F23). */
+  /** Both are told and the recording's end is worked on behind it (F23). */
   async hangup(who: Participant, p: Params<'call.hangup'>): Promise<void> {
     void this.#ownCall(who, p.callId).call.dispatch({ type: 'hungUp' });
   }
@@ -195,7 +201,8 @@ export class CallService {
     const call = this.#callOf(who.appId, who.userId);
     const side = call?.sideOf(who);
     if (!call || !side) return;
-    void call.dispatch({ type: how === 'goodbye' ? 'sideLeft' : 'sideLost', side });
+    if (how === 'goodbye') void call.dispatch({ type: 'sideLeft', side });
+    else void call.dispatch({ type: 'sideLost', side, path: 'signaling' });
   }
 
   /** Takes no new calls, ends the running ones with `shutdown` and waits until their journals are closed. */
@@ -204,6 +211,12 @@ export class CallService {
     const open = [...this.#calls.values(), ...this.#finishing];
     for (const call of open) void call.dispatch({ type: 'shutdown' });
     await Promise.all(open.map((call) => call.finished));
+  }
+
+  /** A device that left before its part in the call began has had no grace period yet: it begins now. */
+  #noticeAbsence(call: Call, side: Side, who: Participant): void {
+    if (this.#deps.devices.devicesOf(who.appId, who.userId).includes(who.device)) return;
+    void call.dispatch({ type: 'sideLost', side, path: 'signaling' });
   }
 
   async #admit(

@@ -39,7 +39,8 @@ export async function createCluster(options: CreateClusterOptions): Promise<void
   log.info({ dir: data }, 'Creating the embedded PostgreSQL');
   const init = join(home, 'init');
   // Left by a start that was killed: it was never moved into place, so it never held anybody's data.
-  await rm(init, { recursive: true, force: true });
+  // Its initdb may still be at work for a moment; it fails when its folder is gone.
+  await rm(init, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   await mkdir(init, { mode: 0o700 });
   if (user !== undefined) await chown(init, user.uid, user.gid);
 

@@ -4,6 +4,7 @@ import { VerbatimError } from '#protocol';
 import { createCluster } from './embedded-init.ts';
 import { postmasterOf, stopLeftovers } from './embedded-leftovers.ts';
 import { Postmaster } from './embedded-postmaster.ts';
+import type { HeldLock } from './lock.ts';
 import { holdLock } from './lock.ts';
 import type { Log } from './log.ts';
 import { findBinaries } from './postgres-binaries.ts';
@@ -46,17 +47,7 @@ const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { log } = options;
-  try {
-    await mkdir(join(options.dataDir, 'logs'), { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw folderError(options.dataDir, error);
-  }
-  const dataDir = await realpath(options.dataDir);
-  const lock = await holdLock(join(dataDir, 'postgres.lock'), {
-    purpose: options.purpose ?? 'Verbatim',
-    what: `The data folder ${dataDir}`,
-    waitMs: options.waitMs ?? LOCK_WAIT_MS,
-  });
+  const { dataDir, lock } = await holdFolder(options);
   try {
     const user = await findPostgresUser(log);
     const binaries = await findBinaries(user);
@@ -72,9 +63,12 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       logFile.handle.close(),
     );
     let stopping: Promise<void> | undefined;
-    postmaster.ended.then(async (lastWords) => {
-      await lock.release();
-      if (stopping === undefined) options.onLost?.(`The embedded PostgreSQL ended: ${lastWords}`);
+    postmaster.ended.then((lastWords) => {
+      if (stopping !== undefined) return;
+      lock
+        .release()
+        .catch((error: unknown) => log.error({ err: error }, 'The lock of the data folder stays'));
+      options.onLost?.(`The embedded PostgreSQL ended: ${lastWords}`);
     });
     const stop = (): Promise<void> => {
       stopping ??= postmaster.stop().finally(() => lock.release());
@@ -84,6 +78,22 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   } catch (error) {
     await lock.release();
     throw folderError(dataDir, error);
+  }
+}
+
+/** Makes the folder if need be, and keeps other Verbatim programs off its database. */
+async function holdFolder(options: EmbeddedPostgresOptions): Promise<{ dataDir: string; lock: HeldLock }> {
+  try {
+    await mkdir(join(options.dataDir, 'logs'), { recursive: true, mode: 0o700 });
+    const dataDir = await realpath(options.dataDir);
+    const lock = await holdLock(join(dataDir, 'postgres.lock'), {
+      purpose: options.purpose ?? 'Verbatim',
+      what: `The data folder ${dataDir}`,
+      waitMs: options.waitMs ?? LOCK_WAIT_MS,
+    });
+    return { dataDir, lock };
+  } catch (error) {
+    throw folderError(options.dataDir, error);
   }
 }
 

@@ -50,8 +50,8 @@ export async function holdLock(
  */
 async function tryHold(path: string, me: Holder): Promise<Holder | undefined> {
   const temporary = `${path}.${me.nonce}`;
-  await writeFile(temporary, JSON.stringify(me), { mode: 0o600 });
   try {
+    await writeFile(temporary, JSON.stringify(me), { mode: 0o600 });
     for (;;) {
       if (await linkNew(temporary, path)) return undefined;
       const found = await readHolder(path);

@@ -14,6 +14,8 @@ export interface ChildOptions {
   log: Log;
   /** Another program than recorder-worker/main.ts; for tests. */
   program?: string;
+  /** Time between SIGTERM and SIGKILL on close; for tests. */
+  stopMs?: number;
   /** Flags of node itself. */
   execArgv?: readonly string[];
   onMessage?: (message: ChildMessage) => void;
@@ -127,7 +129,7 @@ export class WorkerChild {
         'a worker process did not leave in time and is killed',
       );
       child.kill('SIGKILL');
-    }, STOP_MS);
+    }, this.#options.stopMs ?? STOP_MS);
     await gone;
     clearTimeout(timer);
   }

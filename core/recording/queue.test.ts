@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import type { Test } from 'tap';
 import t from 'tap';
 import type { CaptureJob, FinaliseJob, RecorderCommand, RecorderEvent } from '#protocol';
+import { Inbox } from '../../recorder-worker/test/inbox.ts';
 import { WorkerQueue } from '../../recorder-worker/test/queue.ts';
 import type { QueueSettings } from './backend.ts';
 import { FINALISE_ATTEMPTS, RecorderQueue } from './queue.ts';
 import { silent, startServers } from './test/backends.ts';
-import { Inbox } from './test/inbox.ts';
 
 const servers = await startServers();
 t.teardown(() => servers.stop());

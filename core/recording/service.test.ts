@@ -9,18 +9,20 @@ import type { Test } from 'tap';
 import t from 'tap';
 import type { DataPaths } from '#store';
 import { dataPaths, generateServerIdentity, openSealed, readIdentity } from '#store';
+import { Inbox } from '../../recorder-worker/test/inbox.ts';
+import { WorkerQueue } from '../../recorder-worker/test/queue.ts';
 import type { Database } from '../db/index.ts';
 import { openDatabase } from '../db/index.ts';
 import type { RecordingRow, RecordingState } from '../db/recordings.ts';
 import { recordingById } from '../db/recordings.ts';
 import type { QueueSettings } from './backend.ts';
 import { becomeOnlyDaemon } from './only-daemon.ts';
+import { RecorderQueue } from './queue.ts';
 import type { RecordingServiceOptions } from './service.ts';
 import { RecordingService } from './service.ts';
 import { silent, startServers } from './test/backends.ts';
 import { insertCall, MediaSide } from './test/call.ts';
 import type { DaemonOrder } from './test/daemon.ts';
-import { Inbox } from './test/inbox.ts';
 
 // Worker processes are started a dozen times here.
 t.setTimeout(180_000);
@@ -67,10 +69,14 @@ function changesOf(service: RecordingService): Inbox<RecordingRow> {
 const DAEMON = fileURLToPath(new URL('./test/daemon.ts', import.meta.url));
 
 /** Its commit log names the process that writes it. */
-async function killRecorder(paths: DataPaths, recorderId: string): Promise<void> {
+async function killRecorder(
+  paths: DataPaths,
+  recorderId: string,
+  signal: NodeJS.Signals = 'SIGKILL',
+): Promise<void> {
   const owner: unknown = JSON.parse(await readFile(join(paths.log(recorderId), 'owner.json'), 'utf8'));
   if (typeof owner !== 'object' || owner === null || !('pid' in owner)) throw new Error('no owner');
-  process.kill(Number(owner.pid), 'SIGKILL');
+  process.kill(Number(owner.pid), signal);
 }
 
 const until = (changes: Inbox<RecordingRow>, state: RecordingState) =>
@@ -184,6 +190,61 @@ for (const [backend, queue] of Object.entries(servers.queues)) {
 
 const queue = servers.queues.postgresql;
 
+t.test('F34 a recorder that hangs is noticed by its silence, and never wakes up to write on', async (t) => {
+  const { start, media, paths } = await setUp(t, queue);
+  const service = await start();
+  const changes = changesOf(service);
+  const call = await insertCall(db);
+  const capture = await service.open(call);
+  await capture.start(media.source, media.legs);
+  media.talk(capture.recorder);
+  await capture.armed;
+  while (media.sentPerLeg < 75) await delay(20);
+  const lost = new Inbox<string>();
+  capture.on('lost', (reason) => lost.put(reason));
+  const before = performance.now();
+  await killRecorder(paths, capture.recorder.recorderId, 'SIGSTOP');
+  t.same(await lost.take(1), ['the recorder does not answer']);
+  const tookMs = performance.now() - before;
+  t.ok(tookMs > 1000 && tookMs < 4000, `noticed after ${Math.round(tookMs)} ms`);
+  const row = await until(changes, 'available');
+  t.equal(row.reason, 'recording_lost');
+  t.notOk(
+    (await readdir(paths.wal)).includes(capture.recorder.recorderId),
+    'its log was replayed: it is gone',
+  );
+});
+
+t.test('F34 a database that drops every connection in mid-call costs no packet', async (t) => {
+  const { start, media } = await setUp(t, queue);
+  const service = await start();
+  const changes = changesOf(service);
+  const call = await insertCall(db);
+  const capture = await service.open(call);
+  await capture.start(media.source, media.legs);
+  media.talk(capture.recorder);
+  await capture.armed;
+  const lost = new Inbox<string>();
+  capture.on('lost', (reason) => lost.put(reason));
+  const [dropped] = await db.sql<{ count: number }[]>`
+    select count(pg_terminate_backend(pid))::int as count from pg_stat_activity
+    where datname = current_database() and application_name <> 'verbatim'`;
+  t.ok(Number(dropped?.count) > 5, `${dropped?.count} connections of the queue were cut`);
+  while (media.sentPerLeg < 100) await delay(20);
+  media.silence();
+  const sent = media.sentPerLeg;
+  await capture.stop('hangup');
+  const row = await until(changes, 'available');
+  t.equal(lost.size, 0);
+  t.match(row.report, {
+    truncated: false,
+    legs: [
+      { packets: sent, lost: 0 },
+      { packets: sent, lost: 0 },
+    ],
+  });
+});
+
 t.test(
   'F34 without a recorder a call is refused after 3 s, and one that comes later does not start',
   async (t) => {
@@ -221,7 +282,7 @@ t.test('a full disk refuses the call before anything is begun', async (t) => {
 
 t.test('a service that is closed takes no call and ends those it has', async (t) => {
   const { start, media } = await setUp(t, queue);
-  const service = await start();
+  const service = await start({ recorder: true, finaliser: false });
   const call = await insertCall(db);
   const capture = await service.open(call);
   await capture.start(media.source, media.legs);
@@ -247,3 +308,36 @@ t.test(
     await t.rejects(becomeOnlyDaemon(db, 0), { code: 'conflict' });
   },
 );
+
+t.test('F23 a recording whose finalise job is lost or given up does not stay in processing', async (t) => {
+  const { start, media } = await setUp(t, queue);
+  const service = await start({ recorder: true, finaliser: false }, { sweepMs: 100 });
+  const changes = changesOf(service);
+  const call = await insertCall(db);
+  const capture = await service.open(call);
+  await capture.start(media.source, media.legs);
+  media.talk(capture.recorder);
+  await capture.armed;
+  await capture.stop('hangup');
+  const { recordingId, callId } = call;
+  const jobs = await RecorderQueue.open(queue, silent);
+  t.teardown(() => jobs.close());
+  t.same(await jobs.finaliseState(recordingId), { state: 'queued' });
+  await jobs.clearFinalise(recordingId);
+  while ((await jobs.finaliseState(recordingId)).state === 'none') await delay(20);
+  t.pass('it was queued again');
+
+  await jobs.clearFinalise(recordingId);
+  await jobs.addFinalise({ recordingId, callId, epochs: [1] }, { attempts: 1 });
+  const worker = await WorkerQueue.open(queue, silent);
+  t.teardown(() => worker.close());
+  await worker.takeFinalises(
+    async () => {
+      throw new Error('the key does not fit');
+    },
+    () => undefined,
+    1,
+  );
+  t.match(await until(changes, 'failed'), { reason: 'finalise_failed', detail: 'the key does not fit' });
+  while ((await jobs.finaliseState(recordingId)).state !== 'none') await delay(20);
+});

@@ -25,6 +25,8 @@ export interface RecordingServiceOptions {
   log: Log;
   /** Calls are refused with `no_space` when less than this is free for journals. */
   minFreeBytes?: number;
+  /** How often open recordings are looked after; for tests. */
+  sweepMs?: number;
   /** Worker processes to run as children, and the environment with their settings. None in a test of the service. */
   children?: { recorder: boolean; finaliser: boolean; env: NodeJS.ProcessEnv };
 }
@@ -78,6 +80,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   readonly #only: OnlyDaemon;
   readonly #recovery: Recovery;
   readonly #minFreeBytes: number;
+  readonly #sweepMs: number;
   readonly #openings = new Map<string, Opening>();
   readonly #captures = new Map<string, Capture>();
   readonly #recorders = new Map<string, KnownRecorder>();
@@ -97,6 +100,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
     this.#log = options.log;
     this.#paths = dataPaths(options.dataDir);
     this.#minFreeBytes = options.minFreeBytes ?? 0;
+    this.#sweepMs = options.sweepMs ?? SWEEP_MS;
     this.#queue = queue;
     this.#only = only;
     this.#recovery = new Recovery(this.#paths, options.log);
@@ -212,7 +216,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   #begin({ children, log }: RecordingServiceOptions): void {
     this.#timers.push(
       setInterval(() => this.#monitor(), MONITOR_MS),
-      setInterval(() => void this.#sweep(), SWEEP_MS),
+      setInterval(() => void this.#sweep(), this.#sweepMs),
     );
     const start = (role: 'capture' | 'finalise', env: NodeJS.ProcessEnv) =>
       this.#children.push(
@@ -449,15 +453,16 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
       if (this.#closing !== undefined) return;
       if (this.#captures.has(recordingId) || this.#openings.has(recordingId)) continue;
       // Work that is under way on it, or an event that is on its way, gets until the next look.
-      if (this.#chains.has(recordingId) || Date.now() - row.updatedAt.getTime() < SWEEP_MS) continue;
+      if (this.#chains.has(recordingId) || Date.now() - row.updatedAt.getTime() < this.#sweepMs) continue;
       const job = await this.#queue.finaliseState(recordingId);
       if (job.state === 'failed') {
         await this.#inOrder(recordingId, () =>
           this.#finalised(recordingId, { ok: false, reason: 'finalise_failed', detail: job.reason }),
         );
       } else if (job.state === 'none') {
-        absent.add(recordingId);
+        // Once may be a result that is on its way here; twice in a row is a job that is gone.
         if (this.#absent.has(recordingId)) await this.#requeue(row);
+        else absent.add(recordingId);
       }
     }
     this.#absent = absent;

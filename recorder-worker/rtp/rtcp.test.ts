@@ -5,8 +5,7 @@ import { senderReports } from './rtcp.ts';
 /** SSRC 0x11223344, NTP 0xe8000000.80000000 (half a second past), RTP timestamp 0xfffffff0, 5 packets, 400 bytes. */
 const REPORT = '80c80006' + '11223344' + 'e800000080000000' + 'fffffff0' + '00000005' + '00000190';
 /** A report with one report block behind it. */
-const WITH_BLOCK =
-  `81c8000c55667788e8000001000000000000000100000006000001f4${'00'.repeat(24)}`;
+const WITH_BLOCK = `81c8000c55667788e8000001000000000000000100000006000001f4${'00'.repeat(24)}`;
 const SDES = '81ca0004' + '11223344' + '0106616c69636521' + '00000000';
 const RECEIVER_REPORT = `81c9000711223344${'00'.repeat(24)}`;
 

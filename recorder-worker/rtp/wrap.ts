@@ -13,9 +13,13 @@ export function timestampDelta(from: number, to: number): number {
   return (to - from) | 0;
 }
 
-/** The sequence number without its wraps, next to an already unwrapped neighbour. */
-export function unwrapSequence(neighbour: number, sequence: number): number {
-  return neighbour + sequenceDelta(neighbour & 0xffff, sequence);
+/**
+ * The same when it is known how far the timestamp went: half an hour of loss takes the sequence number past its half,
+ * and then the timestamp, which turns once a day, tells that the way was forward.
+ */
+export function sequenceDeltaInTime(from: number, to: number, timestampDelta: number): number {
+  const delta = sequenceDelta(from, to);
+  return delta < 0 && timestampDelta > 0 ? delta + 0x1_0000 : delta;
 }
 
 /** The RTP timestamp without its wraps, next to an already unwrapped neighbour (a safe integer, not a bigint). */
