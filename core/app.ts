@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config, Secrets } from '#config';
@@ -9,7 +10,7 @@ import { createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from '.
 import { CallService } from './call/index.ts';
 import { currentDisclosure } from './db/calls.ts';
 import type { Database } from './db/index.ts';
-import { directoryOf, openDatabase, startEmbeddedPostgres } from './db/index.ts';
+import { directoryOf, holdLock, openDatabase, startEmbeddedPostgres } from './db/index.ts';
 import type { HealthCheck } from './health/index.ts';
 import { healthOf } from './health/index.ts';
 import type { HttpApp } from './http/index.ts';
@@ -46,6 +47,8 @@ export interface App {
 const CLIENT_DIR = fileURLToPath(new URL('../client/dist', import.meta.url));
 /** Heartbeats come every 500 ms; a recorder that is silent for longer takes no calls. */
 const RECORDER_SILENT_MS = 2_000;
+/** A daemon that is being replaced needs a moment to close. */
+const FOLDER_WAIT_MS = 5_000;
 const MEBIBYTE = 1024 * 1024;
 
 /**
@@ -62,6 +65,13 @@ export async function buildApp(options: AppOptions): Promise<App> {
     }
   };
   try {
+    // One daemon per folder, whatever the database: a second one would take up the journals of running calls.
+    const lock = await holdLock(join(config.dataDir, 'daemon.lock'), {
+      purpose: 'the Verbatim server',
+      what: `The data folder ${config.dataDir}`,
+      waitMs: FOLDER_WAIT_MS,
+    });
+    opened.push({ name: 'data folder', close: () => lock.release() });
     await generateServerIdentity(paths.secrets, paths.keys, recoveryOf(config));
     const databaseUrl = await databaseOf(options, opened);
     const db = await openDatabase({ url: databaseUrl, log, poolSize: config.database.poolSize });

@@ -20,10 +20,10 @@ const MAX_SLOPE = 1e-3;
 /** Fewer windows than this say nothing about drift that a straight line between them does not say. */
 const MIN_WINDOWS_FOR_SLOPE = 4;
 const MEDIAN_REACH = 2;
-/** Reports of two legs are of one clock when the clocks differ by less, the least transit time included. */
+/** Reports of two legs are of one clock when they differ by less, the difference of the ways here included. */
 const SAME_CLOCK = 0.1 * SAMPLE_RATE;
-/** How much later or earlier than by its arrivals a run may be placed by its reports. */
-const MAX_BEFORE_REPORT = 0.15 * SAMPLE_RATE;
+/** How far a window may be from what is usual, before and behind it, for the reports to be believed. */
+const MAX_BEFORE_REPORT = 0.05 * SAMPLE_RATE;
 const MAX_AFTER_REPORT = 0.5 * SAMPLE_RATE;
 
 /** The packets of one leg in the order in which they are played, and when each was said. */
@@ -45,42 +45,37 @@ export function placeLegs(legs: readonly [Leg, Leg]): [PlacedLeg, PlacedLeg] {
   return [placeLeg(legs[0], trusted), placeLeg(legs[1], trusted)];
 }
 
-/** Epoch -> what to add to the reports' clock to get the common clock, for the epochs whose reports are sound. */
+/**
+ * Epoch -> what to add to the reports' clock to get the common clock, for the epochs whose reports are sound. It is the
+ * least that the arrivals of a leg are behind its reports, so that a leg is placed by the one that is earlier.
+ */
 function trustedReports(legs: readonly [Leg, Leg]): Map<number, number> {
   const trusted = new Map<number, number>();
   for (const epoch of new Set(legs.flatMap((leg) => leg.runs.map((run) => run.epoch)))) {
-    const runs = legs.map((leg) => leg.runs.filter((run) => run.epoch === epoch && run.packets.length > 0));
-    const offsets = runs.map((of) => leastTransit(of));
-    const [first, second] = offsets;
-    if (first === undefined || second === undefined || Math.abs(first - second) > SAME_CLOCK) continue;
-    const shift = Math.min(first, second);
-    const sound = runs.every((of, leg) => of.every((run) => agrees(legs[leg] as Leg, run, shift)));
-    if (sound) trusted.set(epoch, shift);
+    const [first, second] = legs.map((leg) =>
+      leg.runs.flatMap((run) => (run.epoch === epoch ? leadsOf(leg, run) : [])),
+    ) as [number[], number[]];
+    if (first.length === 0 || second.length === 0) continue;
+    const usual = [median(first), median(second)] as const;
+    const shift = Math.min(...usual);
+    const sound = [...first, ...second].every(
+      (lead) => lead >= shift - MAX_BEFORE_REPORT && lead <= shift + MAX_AFTER_REPORT,
+    );
+    if (sound && Math.abs(usual[0] - usual[1]) <= SAME_CLOCK) trusted.set(epoch, shift);
   }
   return trusted;
 }
 
-function leastTransit(runs: readonly Run[]): number | undefined {
-  let least = Number.POSITIVE_INFINITY;
-  for (const run of runs) {
-    for (const report of run.reports) least = Math.min(least, report.arrival - ntpSamples(report.ntpUs));
-  }
-  return Number.isFinite(least) ? least : undefined;
+/** How much later than by its reports a run is placed by its arrivals, for each of its windows. */
+function leadsOf(leg: Leg, run: Run): number[] {
+  if (run.reports.length === 0 || run.packets.length === 0) return [];
+  const reported = smooth(reportMinima(leg, run));
+  const arrived = smooth(minimaOf(leg, run, undefined));
+  return arrived.anchor.map((anchor, i) => (arrived.value[i] as number) - valueAt(reported, anchor));
 }
 
 function ntpSamples(ntpUs: number): number {
   return ntpUs * (SAMPLE_RATE / 1_000_000);
-}
-
-/** Whether the reports of a run place it about where its packets arrived, from its first window to its last. */
-function agrees(leg: Leg, run: Run, shift: number): boolean {
-  if (run.reports.length === 0) return true;
-  const reported = smooth(reportMinima(run, shift));
-  const arrived = smooth(minimaOf(leg, run, undefined));
-  return arrived.anchor.every((anchor, i) => {
-    const lead = (arrived.value[i] as number) - valueAt(reported, anchor);
-    return lead >= -MAX_BEFORE_REPORT && lead <= MAX_AFTER_REPORT;
-  });
 }
 
 function placeLeg(leg: Leg, trusted: ReadonlyMap<number, number>): PlacedLeg {
@@ -112,18 +107,20 @@ function minimaOf(leg: Leg, run: Run, shift: number | undefined): Offset {
   for (const index of run.packets) {
     const timestamp = leg.timestamp[index] as number;
     for (; next < reports.length && (reports[next] as Report).timestamp <= timestamp; next += 1) {
-      addReport(minima, reports[next] as Report, shift ?? 0);
+      addReport(minima, leg, run, reports[next] as Report, shift ?? 0);
     }
     // A packet leaves when its last sample was said, a long one later than a short one.
     minima.add(timestamp, (leg.arrival[index] as number) - (leg.samples[index] as number) - timestamp);
   }
-  for (; next < reports.length; next += 1) addReport(minima, reports[next] as Report, shift ?? 0);
+  for (; next < reports.length; next += 1) {
+    addReport(minima, leg, run, reports[next] as Report, shift ?? 0);
+  }
   return minima.result;
 }
 
-function reportMinima(run: Run, shift: number): Offset {
+function reportMinima(leg: Leg, run: Run): Offset {
   const minima = new WindowMinima();
-  for (const report of byTimestamp(run.reports)) addReport(minima, report, shift);
+  for (const report of byTimestamp(run.reports)) addReport(minima, leg, run, report, 0);
   return minima.result;
 }
 
@@ -131,8 +128,13 @@ function byTimestamp(reports: readonly Report[]): Report[] {
   return [...reports].sort((a, b) => a.timestamp - b.timestamp);
 }
 
-function addReport(minima: WindowMinima, { timestamp, ntpUs }: Report, shift: number): void {
-  minima.add(timestamp, ntpSamples(ntpUs) + shift - timestamp);
+/**
+ * The media server writes the reports of what it forwards: a timestamp and when the packet with it had come. That is one
+ * packet's length after it was said, as with arrivals.
+ */
+function addReport(minima: WindowMinima, leg: Leg, run: Run, report: Report, shift: number): void {
+  const packetSamples = leg.samples[run.packets[0] as number] as number;
+  minima.add(report.timestamp, ntpSamples(report.ntpUs) + shift - packetSamples - report.timestamp);
 }
 
 /** The least offset of each window of ascending timestamps, at the timestamp where it was seen. */

@@ -16,6 +16,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Test } from 'tap';
 import t from 'tap';
+import { testPostgres } from '../core/db/fixture.ts';
 import { ensureMediaWorker } from './media-worker/ensure.ts';
 
 // Servers are started for real here, and a test before this one may have left the machine busy.
@@ -156,6 +157,21 @@ t.test('Ctrl-C while it still starts stops everything, too', async (t) => {
   // What makes the database is not interrupted: it ends by itself within a second.
   await allGone(dataDir);
   t.strictSame(processesOf(dataDir), []);
+});
+
+t.test('a second server on the same folder is refused, also when the database is elsewhere', async (t) => {
+  const dataDir = folder(t);
+  const env = { VERBATIM_DATABASE_URL: await testPostgres(t) };
+  const first = start(t, ['--data', dataDir, '--port', '0'], env);
+  await first.printed(/Ctrl-C stops it\./);
+  const second = start(t, ['--data', dataDir, '--port', '0'], env);
+  t.equal(await second.exit, 1);
+  t.match(
+    second.text(),
+    /The data folder .* is in use by the Verbatim server \(process \d+\): stop that one first\./,
+  );
+  ctrlC(first);
+  t.equal(await first.exit, 0);
 });
 
 t.test('what an operator can put right is told in one sentence, with exit code 1 and no stack', async (t) => {

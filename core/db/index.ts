@@ -9,6 +9,8 @@ export { directoryOf } from './directory.ts';
 export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded.ts';
 export { findEmbeddedPostgres, startEmbeddedPostgres } from './embedded.ts';
 export * from './library.ts';
+export type { HeldLock } from './lock.ts';
+export { holdLock } from './lock.ts';
 export type { Log } from './log.ts';
 export { openSealedSecret, sealSecret } from './sealed-secret.ts';
 export * from './sessions-grants.ts';

@@ -49,6 +49,7 @@ const PAYLOAD_BYTES = 80;
 const LEGS_PER_CALL = 2;
 /** Time for the first second's arming and warm-up that is not measured. */
 const WARM_UP_S = 2;
+const WARM_UP_CALLS = 20;
 const SENDER = fileURLToPath(new URL('./rtp-sender.ts', import.meta.url));
 const quiet = {
   debug: () => undefined,
@@ -115,8 +116,9 @@ async function measure(
   senderLost.catch(() => undefined);
   try {
     const [{ port }] = (await once(sender, 'message')) as [{ port: number }];
+    const { recorderId } = await events.next('heartbeat');
+    await warmUp(queue, events, recorderId);
     const idle = await events.next('heartbeat');
-    const { recorderId } = idle;
     const captures = await openCaptures(queue, events, calls);
     const legs = captures.map((_, index) => legsOf(index));
     const ready = events.all('ready', calls);
@@ -191,6 +193,15 @@ async function openCaptures(queue: RecorderQueue, events: Events, calls: number)
     await queue.addCapture({ ...capture, callId: randomUUID(), expiresAtMs: Date.now() + 120_000 });
   await listening;
   return captures;
+}
+
+/** A few captures come and go first: what a recorder needs once is not a cost of the calls. */
+async function warmUp(queue: RecorderQueue, events: Events, recorderId: string): Promise<void> {
+  const captures = await openCaptures(queue, events, WARM_UP_CALLS);
+  const ended = events.all('ended', captures.length);
+  for (const capture of captures)
+    await queue.send(recorderId, { type: 'stop', ...capture, reason: 'hangup' });
+  await ended;
 }
 
 function legsOf(index: number): CaptureLeg[] {
