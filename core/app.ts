@@ -188,7 +188,8 @@ function openRecording(
     minFreeBytes: config.recording.minFreeMegabytes * MEBIBYTE,
     children: {
       recorder: config.recorder.embedded,
-      finaliser: config.recorder.embedded,
+      // Finalising needs the journals and the identity, which lie here, wherever the recorders run.
+      finaliser: true,
       // The children read the same settings; the address of the database holds a password and goes this way only.
       env: { ...(env ?? process.env), VERBATIM_DATA_DIR: config.dataDir, VERBATIM_DATABASE_URL: databaseUrl },
     },

@@ -91,18 +91,17 @@ function folder(t: Test): string {
 function processesOf(dataDir: string): string[] {
   return readdirSync('/proc')
     .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
-    .filter((pid) => {
+    .flatMap((pid) => {
       try {
-        return (
+        const ours =
           readlinkSync(`/proc/${pid}/cwd`).startsWith(dataDir) ||
-          readFileSync(`/proc/${pid}/environ`, 'utf8').includes(dataDir)
-        );
+          readFileSync(`/proc/${pid}/environ`, 'utf8').includes(dataDir);
+        return ours ? [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`] : [];
       } catch {
-        // Gone, or another user's.
-        return false;
+        // Gone in the meantime, or another user's.
+        return [];
       }
-    })
-    .map((pid) => `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`);
+    });
 }
 
 async function allGone(dataDir: string): Promise<void> {

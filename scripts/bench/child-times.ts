@@ -4,6 +4,8 @@ import { readdir, readFile } from 'node:fs/promises';
 export interface ProcessTimes {
   /** All threads. */
   cpuMs: number;
+  /** The main thread. */
+  mainMs: number;
   /** How long the main thread was ready to run while others ran. */
   waitedMs: number;
 }
@@ -14,18 +16,24 @@ export interface ProcessTimes {
  */
 export async function childTimes(role: string): Promise<ProcessTimes> {
   const pid = await childOf(role);
-  const times: ProcessTimes = { cpuMs: 0, waitedMs: 0 };
+  const times: ProcessTimes = { cpuMs: 0, mainMs: 0, waitedMs: 0 };
   if (pid === undefined) return times;
   for (const thread of await readdir(`/proc/${pid}/task`)) {
     const [ran, waited] = (await read(`/proc/${pid}/task/${thread}/schedstat`)).split(' ').map(Number);
     times.cpuMs += (ran ?? 0) / 1e6;
-    if (thread === pid) times.waitedMs = (waited ?? 0) / 1e6;
+    if (thread !== pid) continue;
+    times.mainMs = (ran ?? 0) / 1e6;
+    times.waitedMs = (waited ?? 0) / 1e6;
   }
   return times;
 }
 
 export function timesBetween(before: ProcessTimes, after: ProcessTimes): ProcessTimes {
-  return { cpuMs: after.cpuMs - before.cpuMs, waitedMs: after.waitedMs - before.waitedMs };
+  return {
+    cpuMs: after.cpuMs - before.cpuMs,
+    mainMs: after.mainMs - before.mainMs,
+    waitedMs: after.waitedMs - before.waitedMs,
+  };
 }
 
 async function childOf(role: string): Promise<string | undefined> {

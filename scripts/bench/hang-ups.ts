@@ -180,7 +180,7 @@ async function measureBurst(bench: Bench, count: number, goingOn: number): Promi
   const watch = watchRecorder(bench.service);
   const before = await childTimes('finalise');
   const { hungUpMs, outcomes } = await hangUp(bench, live);
-  const { cpuMs, waitedMs } = timesBetween(before, await childTimes('finalise'));
+  const { cpuMs, mainMs, waitedMs } = timesBetween(before, await childTimes('finalise'));
   const worst = watch.stop();
   const seconds = (at: (outcome: Outcome) => number) =>
     outcomes.map((outcome) => (at(outcome) - hungUpMs) / 1000).sort((a, b) => a - b);
@@ -192,7 +192,7 @@ ${count} hang-ups of ${SHORT_MINUTES} min at once, ${goingOn} calls going on (lo
   END of all durable after      ${(ends.at(-1) ?? 0).toFixed(2)} s, median ${middle(ends).toFixed(2)} s
   Available, median             ${middle(available).toFixed(2)} s, first ${(available[0] ?? 0).toFixed(2)} s
   all Available after           ${done.toFixed(2)} s; target ${TARGETS.burstS} s (${ratio(done, TARGETS.burstS)}); ${((done * 1000) / count).toFixed(0)} ms a recording, ${((minutes * 60) / done).toFixed(0)} s of call a second
-  finaliser                     ${(cpuMs / 1000).toFixed(2)} s of CPU, ${(waitedMs / 1000).toFixed(2)} s waited for a CPU
+  finaliser                     ${(cpuMs / 1000).toFixed(2)} s of CPU, ${(waitedMs / 1000).toFixed(2)} s waited for a CPU, ${(done - (mainMs + waitedMs) / 1000).toFixed(2)} s for the disk and the queue
   recorder's commit, at worst   ${worst.commitMs.toFixed(1)} ms (median of a second)`);
   if (others === undefined) return;
   const stillSending = !others.sender.reported;

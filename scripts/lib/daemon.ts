@@ -13,7 +13,7 @@ import { OperatorError } from './operator-error.ts';
 /** A first start makes a database; a start after a crash recovers journals. */
 const READY_TIMEOUT_MS = 180_000;
 /** The recorder reports a moment after the server listens; one that does not is told and not waited for. */
-const DEGRADED_AFTER_MS = 10_000;
+const DEGRADED_AFTER_MS = 30_000;
 const HEALTH_TIMEOUT_MS = 5_000;
 const POLL_MS = 50;
 /** Calls are ended, journals become durable, PostgreSQL shuts down. */
