@@ -11,6 +11,7 @@ import { CallService } from './call/index.ts';
 import { currentDisclosure } from './db/calls.ts';
 import type { Database } from './db/index.ts';
 import { directoryOf, holdLock, openDatabase, startEmbeddedPostgres } from './db/index.ts';
+import { overdueRecordings } from './db/recordings.ts';
 import type { HealthCheck } from './health/index.ts';
 import { healthOf } from './health/index.ts';
 import type { HttpApp } from './http/index.ts';
@@ -49,6 +50,8 @@ const CLIENT_DIR = fileURLToPath(new URL('../client/dist', import.meta.url));
 const RECORDER_SILENT_MS = 2_000;
 /** A daemon that is being replaced needs a moment to close. */
 const FOLDER_WAIT_MS = 5_000;
+/** Finalising takes a second or two; a burst of a hundred hang-ups some ten seconds. */
+const FINALISE_OVERDUE_MS = 60_000;
 const MEBIBYTE = 1024 * 1024;
 
 /**
@@ -141,8 +144,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     // First of all when closing: both sides are told why while their sockets are still open.
     opened.push({ name: 'calls', close: () => calls.close() });
 
-    const endedCalls = await calls.recover();
+    // Recordings first: they tell when the calls of an earlier run ended.
     const recovered = await recording.recover();
+    const endedCalls = await calls.recover();
     if (endedCalls > 0 || recovered.recordings > 0 || recovered.unknown.length > 0) {
       log.warn({ endedCalls, ...recovered }, 'took up what an earlier run left open');
     }
@@ -275,6 +279,15 @@ function healthChecks(parts: {
         const ready = recording.recorders.filter(({ silentMs }) => silentMs <= RECORDER_SILENT_MS);
         if (ready.length === 0) throw new Error('no recorder reports, so secure calls are refused');
         return `${ready.length} ready, ${ready.reduce((sum, { captures }) => sum + captures, 0)} captures`;
+      },
+    },
+    {
+      name: 'finaliser',
+      vital: false,
+      ask: async () => {
+        const overdue = await overdueRecordings(db, FINALISE_OVERDUE_MS);
+        if (overdue > 0) throw new Error(`${overdue} recordings have been Processing for more than a minute`);
+        return undefined;
       },
     },
     {

@@ -15,7 +15,7 @@ export type DaemonMessage = { type: 'listening'; url: string } | { type: 'failed
 /** Reads the settings, builds the app, listens; on SIGTERM or SIGINT drains, closes and goes. */
 async function main(): Promise<void> {
   const { config, secrets, tls } = settings();
-  const log = pino({ name: 'verbatim', level: config.log.level });
+  const log = pino({ name: 'verbatim', level: config.log.level, serializers: { err: plainError } });
   let app: App | undefined;
   let leaving = false;
   const leave = async (why: string, code: number): Promise<void> => {
@@ -98,6 +98,22 @@ function sentenceOf(error: unknown): string | undefined {
     default:
       return undefined;
   }
+}
+
+/**
+ * What the log keeps of an error. The database drivers hang their whole connection on theirs, with settings that have
+ * no business in a log.
+ */
+function plainError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { name, message, stack, cause } = error;
+  return {
+    name,
+    message,
+    code: codeOf(error) || undefined,
+    stack,
+    ...(cause === undefined ? {} : { cause: plainError(cause) }),
+  };
 }
 
 const codeOf = (error: unknown): string =>

