@@ -92,13 +92,13 @@ t.test('environment values become numbers, booleans and lists as the schema says
     env: {
       VERBATIM_MEDIA_MAX_CPU: '0.5',
       VERBATIM_RECORDER_EMBEDDED: 'false',
-      VERBATIM_TRUST_PROXY: '10.0.0.0/8, 192.0.2.1',
+      VERBATIM_TRUST_PROXY: '10.0.0.0/8, 192.0.2.1, ::1, fd00::/64',
       VERBATIM_MEDIA_ANNOUNCED_ADDRESS: '12',
     },
   });
   t.equal(config.media.maxCpu, 0.5);
   t.equal(config.recorder.embedded, false);
-  t.strictSame(config.trustProxy, ['10.0.0.0/8', '192.0.2.1']);
+  t.strictSame(config.trustProxy, ['10.0.0.0/8', '192.0.2.1', '::1', 'fd00::/64']);
   t.equal(config.media.announcedAddress, '12');
 });
 
@@ -142,6 +142,21 @@ t.test('what is wrong is refused with its path, what was expected, what came and
       /^call\.graceMs: expected a whole number of milliseconds from 0 to/,
     ],
     ['out of range', 'media: {maxCpu: 2}', {}, /^media\.maxCpu: expected a share .*, got 2 /],
+    ...[
+      'proxy.example.org',
+      'true',
+      '',
+      '10.0.0.0/0',
+      '10.0.0.0/33',
+      '::1/129',
+      '10.0.0.0/8/8',
+      '10.0.0.0/',
+    ].map((proxy): [string, string, Record<string, string>, RegExp] => [
+      `a proxy of ${JSON.stringify(proxy)}`,
+      `trustProxy: [10.0.0.1, ${JSON.stringify(proxy)}]`,
+      {},
+      /^trustProxy: expected a list of IP addresses or networks such as 10\.0\.0\.0\/8, got /,
+    ]),
     [
       'not an address',
       'media: {listenIp: localhost}',

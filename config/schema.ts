@@ -44,6 +44,16 @@ const serviceUrl = (expected: string, protocols: readonly string[]) =>
     protocols.includes(URL.parse(value)?.protocol ?? ''),
   );
 
+/** `192.0.2.1` or `10.0.0.0/8`. A prefix of no bits would believe everybody. */
+function isAddressOrNetwork(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return (
+    prefix === undefined || (/^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128))
+  );
+}
+
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 export const ConfigSchema = Type.Object(
@@ -60,10 +70,13 @@ export const ConfigSchema = Type.Object(
         },
       ),
     ),
-    trustProxy: Type.Array(Type.String({ minLength: 1 }), {
-      default: [],
-      expected: 'a list of addresses or networks such as 10.0.0.0/8',
-    }),
+    trustProxy: Type.Refine(
+      Type.Array(Type.String(), {
+        default: [],
+        expected: 'a list of IP addresses or networks such as 10.0.0.0/8',
+      }),
+      (list) => list.every(isAddressOrNetwork),
+    ),
     listen: Type.Object(
       {
         host: Type.String({ default: '127.0.0.1', minLength: 1, expected: 'an address or a host name' }),

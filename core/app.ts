@@ -179,7 +179,7 @@ async function databaseOf(
 }
 
 function openRecording(
-  { config, log, env }: AppOptions,
+  { config, log, env, onLost }: AppOptions,
   db: Database,
   databaseUrl: string,
 ): Promise<RecordingService> {
@@ -190,6 +190,7 @@ function openRecording(
     dataDir: config.dataDir,
     log,
     minFreeBytes: config.recording.minFreeMegabytes * MEBIBYTE,
+    ...(onLost === undefined ? {} : { onLost }),
     children: {
       recorder: config.recorder.embedded,
       // Finalising needs the journals and the identity, which lie here, wherever the recorders run.

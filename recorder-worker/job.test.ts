@@ -7,7 +7,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Test } from 'tap';
 import t from 'tap';
 import type { CaptureJob, RecorderCommand, RecorderEvent } from '#protocol';
-import type { JournalBlock, JournalRecord } from '#store';
+import type { Clock, CommitLogOptions, JournalBlock, JournalRecord } from '#store';
 import {
   CommitLog,
   dataPaths,
@@ -17,7 +17,11 @@ import {
   readIdentity,
   readJournal,
   recordsOf,
+  systemClock,
+  verifyJournal,
 } from '#store';
+import { MAX_UNDURABLE_MS } from '../core/store/commit-log.ts';
+import { diskError, FailingFiles } from '../core/store/testing.ts';
 import type { SessionDeps } from './job.ts';
 import { CaptureSession } from './job.ts';
 import { RtpSocket } from './socket.ts';
@@ -29,11 +33,11 @@ const PAYLOAD_TYPE = 100;
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** A recorder without its queue: everything else is the real thing, on a temporary folder. */
-async function setUp(t: Test) {
+async function setUp(t: Test, more: Partial<CommitLogOptions> = {}) {
   const paths = dataPaths(t.testdir());
   await generateServerIdentity(paths.secrets, paths.keys);
   await mkdirDurable(paths.journals);
-  const commitLog = await CommitLog.open({ dir: paths.log('r1'), journalsDir: paths.journals });
+  const commitLog = await CommitLog.open({ dir: paths.log('r1'), journalsDir: paths.journals, ...more });
   const socket = await RtpSocket.open({ ip: '127.0.0.1', port: 0 });
   t.teardown(async () => {
     await commitLog.close();
@@ -249,12 +253,13 @@ t.test('legs that cannot be let in end the capture and leave nothing on the sock
   sessions[1]?.command(legsOf(two, media, { caller: 77, callee: SSRC.callee }));
   await sessions[1]?.done;
   sessions[2]?.command(legsOf(three, media, { caller: 77, callee: 78 }));
-  const events_ = await events.take(6);
+  const events_ = await events.take(7);
   t.match(
     events_.filter((event) => event.type !== 'listening'),
     [
       { type: 'ready', recordingId: one.recordingId },
       { type: 'failed', recordingId: two.recordingId, reason: 'conflict' },
+      { type: 'released', recordingId: two.recordingId },
       { type: 'ready', recordingId: three.recordingId },
     ],
   );
@@ -273,4 +278,92 @@ t.test('a capture whose commit log is gone says that it failed', async (t) => {
   await commitLog.close();
   await session.stop('hangup');
   t.match(await events.take(1), [{ type: 'failed', recordingId: job.recordingId, reason: 'end_failed' }]);
+});
+
+/** A capture that is armed, on a disk that the test can make hang or fail. */
+async function armedOn(t: Test, files: FailingFiles, clock: Clock = systemClock) {
+  const world = await setUp(t, { files, clock });
+  const { deps, events, media, socket } = world;
+  const job = newJob();
+  const session = await started(job, deps);
+  session.command(legsOf(job, media));
+  const speak = (sequence: number) => {
+    for (const ssrc of [SSRC.caller, SSRC.callee])
+      media.send(packet(ssrc, sequence), socket.address.port, '127.0.0.1');
+  };
+  speak(1);
+  const armed = await events.find((event) => event.type === 'armed');
+  if (armed.type !== 'armed') throw new Error('not armed');
+  return { ...world, job, session, speak, acknowledged: { seq: armed.seq, head: armed.head } };
+}
+
+t.test(
+  'F34 a disk that hangs fails the capture when its audio is three seconds old, and that is said while it hangs',
+  async (t) => {
+    const files = new FailingFiles();
+    const woken = Promise.withResolvers<void>();
+    const hung = Promise.withResolvers<void>();
+    let hangs = false;
+    files.during = async () => {
+      if (!hangs) return;
+      hung.resolve();
+      await woken.promise;
+    };
+    let aheadUs = 0;
+    const clock: Clock = { ...systemClock, monotonicUs: () => systemClock.monotonicUs() + aheadUs };
+    const world = await armedOn(t, files, clock);
+    const { session, speak, events, job, commitLog, paths, socket, acknowledged, identity } = world;
+    hangs = true;
+    speak(2);
+    await hung.promise;
+    const before = performance.now();
+    while (performance.now() - before < 20) await turn();
+    t.ok(commitLog.stats().commitMsMax >= 20, 'a commit under way counts in the recorder’s lag');
+    aheadUs = MAX_UNDURABLE_MS * 1000;
+    const ref = { recordingId: job.recordingId, epoch: 1 };
+    t.match(await events.take(1), [{ type: 'failed', ...ref, reason: 'recording_lost' }]);
+    t.equal(events.size, 0, 'the disk still hangs, so nothing is released');
+    const { taken, unknownSource } = socket.counters;
+    speak(3);
+    while (socket.counters.unknownSource < unknownSource + 2) await turn();
+    t.equal(socket.counters.taken, taken, 'nothing more is taken in for a recording that is lost');
+    hangs = false;
+    woken.resolve();
+    t.match(await events.take(1), [{ type: 'released', ...ref }]);
+    await session.done;
+    const path = paths.journal(job.recordingId, 1);
+    t.match(await verifyJournal(path, { acknowledged, identity }), { status: 'torn' });
+    t.equal(commitLog.stats().writers, 0);
+  },
+);
+
+t.test(
+  'F23 F33 a capture whose commit fails says so, and releases a journal with all that was acknowledged',
+  async (t) => {
+    const files = new FailingFiles();
+    const { session, speak, events, job, paths, acknowledged } = await armedOn(t, files);
+    files.before = () => {
+      throw diskError('ENOSPC');
+    };
+    speak(2);
+    const ref = { recordingId: job.recordingId, epoch: 1, recorderId: 'r1' };
+    t.same(await events.take(2), [
+      { type: 'failed', ...ref, reason: 'no_space' },
+      { type: 'released', ...ref },
+    ]);
+    await session.done;
+    t.match(await verifyJournal(paths.journal(job.recordingId, 1), { acknowledged }), {
+      seq: acknowledged.seq,
+    });
+  },
+);
+
+t.test('F34 a capture that nobody waited for leaves no journal, one with legs keeps its own', async (t) => {
+  const { paths, events, deps, media } = await setUp(t);
+  const [late, begun] = [newJob(), newJob()];
+  const sessions = [await started(late, deps), await started(begun, deps)];
+  sessions[1]?.command(legsOf(begun, media));
+  for (const session of sessions) await session.stop('expired');
+  await events.take(5);
+  t.same(await readdir(paths.journals), [`${begun.recordingId}-1.scj`]);
 });

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { CaptureJob, RecorderCommand, RecorderEvent } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { CommitLog, DataPaths } from '#store';
@@ -21,10 +22,14 @@ export interface SessionDeps {
 /** A capture whose legs were never named, or that heard nothing at all for this long, ends by itself. */
 const LEGS_TIMEOUT_MS = 30_000;
 const IDLE_END_US = 600_000_000;
+/** Between two tries to make the journals of a failed capture whole, doubling; as often as the process lives. */
+const FIRST_RELEASE_PAUSE_MS = 250;
+const MAX_RELEASE_PAUSE_MS = 10_000;
 
 /**
  * One capture job from the moment a recorder takes it until its journal has its END: creates the journal, reports
- * `listening`, obeys the commands for its recording and epoch, reports `ready`, `armed`, and `ended` or `failed`.
+ * `listening`, obeys the commands for its recording and epoch, reports `ready`, `armed`, and `ended`, or `failed` and
+ * then `released`.
  */
 export class CaptureSession {
   readonly job: CaptureJob;
@@ -32,14 +37,20 @@ export class CaptureSession {
   readonly done: Promise<void>;
   readonly #deps: SessionDeps;
   readonly #capture: Capture;
+  readonly #writer: JournalWriter;
+  readonly #leaving = new AbortController();
   readonly #startedUs = monotonicUs();
   #legsTimer: NodeJS.Timeout | undefined;
   #finish: () => void = () => undefined;
   #ended: Promise<void> | undefined;
+  /** The report of `failed`, once the capture has; never rejects. */
+  #failure: Promise<void> | undefined;
+  #named = false;
 
   private constructor(job: CaptureJob, deps: SessionDeps, writer: JournalWriter) {
     this.job = job;
     this.#deps = deps;
+    this.#writer = writer;
     this.done = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -104,6 +115,7 @@ export class CaptureSession {
       case 'legs':
         clearTimeout(this.#legsTimer);
         if (this.#ended !== undefined) return;
+        this.#named = true;
         try {
           this.#capture.setLegs(command.source, command.legs);
         } catch (error) {
@@ -121,27 +133,26 @@ export class CaptureSession {
     }
   }
 
-  /** Ends the capture; resolves when END is durable and reported, or has failed and that is reported. */
+  /** Ends the capture; resolves when that is reported and its journals are whole, or when this process leaves. */
   stop(reason: string): Promise<void> {
-    this.#ended ??= this.#end(async () => {
-      const { seq, head } = await this.#capture.end(reason);
-      await this.#deps.report({ type: 'ended', ...this.#ref(), seq, head, legs: this.#capture.counts() });
-    });
+    this.#ended ??= this.#end(reason);
     return this.#ended;
+  }
+
+  /** Stops because the process leaves: what the disk does not take by now stays in the log for recovery. */
+  leave(reason: string): Promise<void> {
+    this.#leaving.abort();
+    return this.stop(reason);
   }
 
   /** The journal cannot be written, or the legs cannot be let in: gives the capture up. */
   fail(error: unknown): void {
-    if (this.#ended !== undefined) return;
+    if (this.#failure !== undefined) return;
     this.#deps.log.error({ ...this.#ref(), err: error }, 'a capture failed');
-    this.#ended = this.#end(async () => {
-      // What was acknowledged is in the log. END is one more write to what has just failed, so it may fail as well.
-      await this.#capture.end('failed').catch((again: unknown) => {
-        this.#deps.log.warn({ ...this.#ref(), err: again }, 'no END could be written');
-      });
-      const reason = error instanceof VerbatimError ? error.code : 'internal';
-      await this.#deps.report({ type: 'failed', ...this.#ref(), reason });
-    });
+    // First of all: until the daemon hears it both sides believe that they are recorded, and the end of the journal
+    // may take as long as the disk hangs.
+    this.#tellFailed(error instanceof VerbatimError ? error.code : 'internal');
+    void this.stop('failed');
   }
 
   /** Called now and then: ends a capture that hears nothing, as when the whole media side is gone. */
@@ -150,17 +161,56 @@ export class CaptureSession {
     if (nowUs - last > IDLE_END_US) void this.stop('idle');
   }
 
-  async #end(act: () => Promise<void>): Promise<void> {
+  async #end(reason: string): Promise<void> {
     clearTimeout(this.#legsTimer);
     try {
-      await act();
+      const { seq, head } = await this.#capture.end(reason);
+      if (this.#failure === undefined)
+        await this.#deps.report({ type: 'ended', ...this.#ref(), seq, head, legs: this.#capture.counts() });
+      // Nobody waited for it and no leg was ever let in: a file without audio would only be a riddle later.
+      if (reason === 'expired' && !this.#named) await unlinkDurable(this.#writer.path);
     } catch (error) {
       this.#deps.log.error({ ...this.#ref(), ...brief(error) }, 'the end of a capture failed');
-      const event: RecorderEvent = { type: 'failed', ...this.#ref(), reason: 'end_failed' };
-      await this.#deps.report(event).catch(() => undefined);
-    } finally {
-      this.#finish();
+      this.#tellFailed('end_failed');
     }
+    if (this.#failure !== undefined) {
+      await this.#failure;
+      await this.#release();
+    }
+    this.#finish();
+  }
+
+  /** Once: the daemon gives a capture up for its first reason. */
+  #tellFailed(reason: string): void {
+    this.#failure ??= this.#deps
+      .report({ type: 'failed', ...this.#ref(), reason })
+      .catch((error: unknown) =>
+        this.#deps.log.error({ ...this.#ref(), ...brief(error) }, 'the queue does not carry the failure'),
+      );
+  }
+
+  /** What was acknowledged gets into the journals as soon as the disk takes it; then the daemon may finalise them. */
+  async #release(): Promise<void> {
+    const { log, report } = this.#deps;
+    const { signal } = this.#leaving;
+    let pauseMs = FIRST_RELEASE_PAUSE_MS;
+    for (;;) {
+      try {
+        await this.#writer.makeWhole();
+        break;
+      } catch (error) {
+        log.error({ ...this.#ref(), ...brief(error) }, 'acknowledged audio is not in its journal yet');
+        // Trying again would not help: the journal is finalised or quarantined as it is.
+        if (error instanceof VerbatimError && error.code === 'corrupt') break;
+      }
+      await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      pauseMs = Math.min(pauseMs * 2, MAX_RELEASE_PAUSE_MS);
+    }
+    // A daemon that misses it asks again, by `stop`.
+    await report({ type: 'released', ...this.#ref() }).catch((error: unknown) =>
+      log.warn({ ...this.#ref(), ...brief(error) }, 'the daemon does not know that the journal is released'),
+    );
   }
 
   /** Reports without waiting; a report that is given up leaves nobody who knows of this capture. */

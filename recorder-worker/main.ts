@@ -15,6 +15,8 @@ interface Running {
   close(reason: string): Promise<void>;
 }
 
+type Leave = (reason: string, code: number) => void;
+
 const ROLES = { capture, finalise } as const;
 const FINALISE_CONCURRENCY = 1;
 const FINALISE_NICENESS = 10;
@@ -27,7 +29,7 @@ const CONNECT_FOR_MS = 30_000;
 const CONNECT_PAUSE_MS = 250;
 
 // Each role loads only its own code: a recorder needs no muxer in its memory.
-async function capture(config: Config, log: Log): Promise<Running> {
+async function capture(config: Config, log: Log, leave: Leave): Promise<Running> {
   const { Recorder } = await import('./recorder.ts');
   try {
     setPriority(CAPTURE_NICENESS);
@@ -48,6 +50,7 @@ async function capture(config: Config, log: Log): Promise<Running> {
     queue,
     log,
     ...(process.send === undefined ? {} : { tellParent }),
+    onUntold: () => leave('daemon_unreachable', 1),
   });
 }
 
@@ -103,7 +106,7 @@ async function main(): Promise<void> {
   const log = pino({ name: role === 'capture' ? 'recorder' : 'finaliser', level: config.log.level });
   let running: Running | undefined;
   let leaving = false;
-  const leave = (reason: string, code: number): void => {
+  const leave: Leave = (reason, code) => {
     if (leaving) return;
     leaving = true;
     process.exitCode = code;
@@ -117,7 +120,7 @@ async function main(): Promise<void> {
   process.on('SIGINT', () => (child && process.connected ? undefined : leave('shutdown', 0)));
   process.on('disconnect', () => leave('daemon_lost', 0));
   try {
-    running = await ROLES[role](config, log);
+    running = await ROLES[role](config, log, leave);
   } catch (error) {
     log.fatal({ err: error }, error instanceof Error ? error.message : 'the worker cannot start');
     process.exit(1);

@@ -22,6 +22,11 @@ export interface RecorderOptions {
   log: Log;
   /** The IPC channel to the daemon that started this process, if one did. */
   tellParent?: (message: ChildMessage) => void;
+  /**
+   * A capture failed and nobody could be told. Whoever runs the recorder ends it: a recorder that falls silent is noticed
+   * and its calls are ended, while one that lives on would let them talk unrecorded.
+   */
+  onUntold?: () => void;
 }
 
 /** A flood of hang-ups commits together; this bounds how often the disk is asked to flush. */
@@ -40,6 +45,8 @@ export class Recorder {
   readonly #commitLog: CommitLog;
   readonly #deps: SessionDeps;
   readonly #sessions = new Map<string, CaptureSession>();
+  /** Jobs whose journal is being made. */
+  readonly #starting = new Set<string>();
   readonly #remembered = new Map<string, RecorderEvent>();
   readonly #timers: NodeJS.Timeout[] = [];
   #beating = false;
@@ -121,11 +128,12 @@ export class Recorder {
     const running = this.#sessions.get(key);
     if (running !== undefined) return running.done;
     if (this.#closing !== undefined) return;
-    const session = await CaptureSession.start(job, this.#deps);
+    this.#starting.add(key);
+    const session = await CaptureSession.start(job, this.#deps).finally(() => this.#starting.delete(key));
     if (session === undefined) return;
     this.#sessions.set(key, session);
     // The recorder may have begun to close while the journal was made.
-    if (this.#closing !== undefined) void session.stop('shutdown');
+    if (this.#closing !== undefined) void session.leave('shutdown');
     await session.done;
     this.#sessions.delete(key);
   }
@@ -137,19 +145,33 @@ export class Recorder {
       session.command(command);
       return;
     }
-    const last = this.#remembered.get(key);
-    if (last !== undefined)
-      void this.#options.queue.report(last).catch((error: unknown) => this.#untold(error));
-    else this.#options.log.warn({ command: command.type, key }, 'a command for a capture that is not here');
+    this.#options.log.info({ command: command.type, key }, 'a command for a capture that is not here');
+    if (command.type !== 'stop' || this.#starting.has(key)) return;
+    const { recordingId, epoch } = command;
+    const answer = this.#remembered.get(key) ?? {
+      type: 'released',
+      recordingId,
+      epoch,
+      recorderId: this.#options.recorderId,
+    };
+    void this.#options.queue.report(answer).catch((error: unknown) => this.#untold(error));
   }
 
   async #report(event: RecorderEvent): Promise<void> {
-    if (event.type === 'ended' || event.type === 'failed') {
+    if (event.type === 'ended' || event.type === 'failed' || event.type === 'released') {
       this.#remembered.set(keyOf(event), event);
       const [oldest] = this.#remembered.keys();
       if (this.#remembered.size > MAX_REMEMBERED && oldest !== undefined) this.#remembered.delete(oldest);
     }
-    await this.#options.queue.report(event);
+    const { queue, tellParent, onUntold } = this.#options;
+    // The queue may be on the disk that failed; the daemon beside us hears it without.
+    if (event.type === 'failed') tellParent?.(event);
+    try {
+      await queue.report(event);
+    } catch (error) {
+      if (event.type === 'failed' && tellParent === undefined) onUntold?.();
+      throw error;
+    }
   }
 
   async #beat(): Promise<void> {
@@ -186,7 +208,7 @@ export class Recorder {
     const { queue, recorderId, log } = this.#options;
     const steps: (() => Promise<unknown>)[] = [
       () => queue.pause(),
-      () => Promise.all([...this.#sessions.values()].map((session) => session.stop(reason))),
+      () => Promise.all([...this.#sessions.values()].map((session) => session.leave(reason))),
       () => queue.report({ type: 'leaving', recorderId, atMs: Date.now() }),
       () => this.socket.close(),
       () => this.#commitLog.close(),

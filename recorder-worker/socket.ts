@@ -32,7 +32,6 @@ export interface SocketCounters {
   unknownSsrc: number;
   /** Not RTP or RTCP of version 2, or shorter than its own header says. */
   malformed: number;
-  oversize: number;
   wrongPayloadType: number;
   replayed: number;
   /** The journal of the leg takes nothing any more. */
@@ -41,8 +40,6 @@ export interface SocketCounters {
 
 /** Rides out a stall of 100 ms at 100,000 packets/s; the system's default already loses packets there. */
 export const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
-/** An Ethernet frame's worth; a media worker never sends more. */
-export const MAX_PACKET_BYTES = 1500;
 /** Media workers that may send to one recorder. */
 const MAX_SOURCES = 1024;
 
@@ -57,7 +54,8 @@ interface Source {
 
 /**
  * The recorder's only UDP socket. It takes a packet only from a source tuple and SSRC that a capture has registered,
- * and hands it to that leg; all else is counted and dropped.
+ * and hands it to that leg; all else is counted and dropped. A packet may have any size that a datagram can: what a
+ * media worker forwards the other side hears, so it is recorded.
  */
 export class RtpSocket {
   readonly counters: SocketCounters = {
@@ -66,7 +64,6 @@ export class RtpSocket {
     unknownSource: 0,
     unknownSsrc: 0,
     malformed: 0,
-    oversize: 0,
     wrongPayloadType: 0,
     replayed: 0,
     unwritable: 0,
@@ -155,10 +152,6 @@ export class RtpSocket {
         return;
       }
       this.#last = source;
-    }
-    if (packet.length > MAX_PACKET_BYTES) {
-      counters.oversize += 1;
-      return;
     }
     const taken = isRtcp(packet) ? this.#rtcp(source, packet) : this.#rtp(source, packet);
     if (taken === 'taken') {

@@ -23,7 +23,7 @@ import {
 } from '../core/db/index.ts';
 import type { OperatorDatabase } from './lib/operator-database.ts';
 import { openOperatorDatabase } from './lib/operator-database.ts';
-import { OperatorError, sentenceOf } from './lib/operator-error.ts';
+import { OperatorError, runCommand } from './lib/operator-error.ts';
 
 const HELP = `Usage: scripts/app COMMAND [OPTIONS]
 
@@ -89,12 +89,7 @@ const COMMANDS: Record<
   'disclosure list': { arguments: [1, 1], run: listTexts },
 };
 
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`${sentenceOf(error)}\n`);
-  process.exitCode = 1;
-}
+await runCommand(main);
 
 async function main(argv: string[]): Promise<void> {
   const { values: options, positionals } = parse(argv);

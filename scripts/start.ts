@@ -4,19 +4,14 @@ import type { Config } from '#config';
 import { loadConfig, loadSecrets } from '#config';
 import { buildClient } from './lib/client-build.ts';
 import { Daemon } from './lib/daemon.ts';
-import { OperatorError, sentenceOf } from './lib/operator-error.ts';
+import { OperatorError, runCommand } from './lib/operator-error.ts';
 import { mediaPortProblem, preflight } from './lib/preflight.ts';
 import { ensureMediaWorker } from './media-worker/ensure.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`${sentenceOf(error)}\n`);
-  process.exitCode = 1;
-}
+await runCommand(main);
 
 async function main(argv: string[]): Promise<void> {
   const startedAt = Date.now();

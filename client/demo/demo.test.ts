@@ -29,7 +29,7 @@ type Part = (testid: string) => Locator;
 /** The demo as Alice, online. */
 async function openDemo(
   t: Test,
-  options: { recordings?: object[]; microphone?: boolean } = {},
+  options: { recordings?: object[]; microphone?: boolean; intervals?: boolean; online?: string[] } = {},
 ): Promise<{ page: Page; part: Part; text: (testid: string, pattern: string | RegExp) => Promise<void> }> {
   script.reset();
   script.route('POST /demo/token', () => ({
@@ -46,6 +46,7 @@ async function openDemo(
     status: 200,
     body: { recordings: options.recordings ?? [] },
   }));
+  script.on('presence.get', () => ({ online: options.online ?? ['bob'] }));
   const { page, errors, close } = await newPage(browser, `${script.url}/demo/?as=alice`, options);
   t.teardown(async () => {
     await close();
@@ -135,6 +136,49 @@ t.test('F5 an incoming voice call shows no text and is accepted without consent'
   await part('incoming-accept').click();
   t.strictSame(await script.next('call.accept'), { callId: CALL_ID });
 });
+
+t.test(
+  'the peer is online from the moment that their call rings, whatever the answer before was',
+  async (t) => {
+    const { part, text } = await openDemo(t, { online: [], intervals: false });
+    await script.next('presence.get');
+    await text('peer-presence', 'offline');
+    // Asked again at once; this answer never comes, so it is the call that says it.
+    script.on('presence.get', () => undefined);
+    script.notify('call.incoming', { call: incoming({ mode: 'voice' }) });
+    t.strictSame(await script.next('presence.get'), { userIds: ['bob'] });
+    await text('peer-presence', 'online');
+    t.equal(await part('peer-presence').getAttribute('data-online'), 'true');
+  },
+);
+
+t.test('in a call the peer stays online, and when it is over presence is asked at once', async (t) => {
+  const { text, part } = await openDemo(t, { online: [], intervals: false });
+  script.notify('call.incoming', { call: incoming({ mode: 'voice' }) });
+  await part('incoming-accept').click();
+  await text('call-status', 'Connecting…');
+  // The answers say offline all the while.
+  await text('peer-presence', 'online');
+  script.notify('call.ended', { call: incoming({ mode: 'voice', state: 'ended', endReason: 'hangup' }) });
+  await text('peer-presence', 'offline');
+});
+
+t.test(
+  'a call that rings the peer says nothing about them: presence is asked, and shown as answered',
+  async (t) => {
+    const { text, part } = await openDemo(t, { online: [], intervals: false });
+    await script.next('presence.get');
+    await text('peer-presence', 'offline');
+    await part('call-menu-button').click();
+    await part('call-voice').click();
+    await text('call-status', 'Calling…');
+    await script.next('presence.get');
+    await text('peer-presence', 'offline');
+    script.on('presence.get', () => ({ online: ['bob'] }));
+    script.notify('call.ended', { call: callView({ mode: 'voice', state: 'ended', endReason: 'declined' }) });
+    await text('peer-presence', 'online');
+  },
+);
 
 t.test('F7 F9 the popup shows each state, the timer and the Recording badge', async (t) => {
   const { page, part, text } = await openDemo(t);

@@ -2,6 +2,7 @@ import type { DemoToken } from '#protocol';
 import { VerbatimClient, VerbatimClientError } from '../sdk/index.ts';
 import { showCalls } from './call-view.ts';
 import { onClick, part } from './dom.ts';
+import { showPresence } from './presence-view.ts';
 import { showRecordings } from './recordings-view.ts';
 
 declare global {
@@ -10,8 +11,6 @@ declare global {
     verbatim?: VerbatimClient;
   }
 }
-
-const PRESENCE_INTERVAL_MS = 5_000;
 
 /** `&raw`: the microphone as it is, for measurements that compare what was said with what was recorded. */
 const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
@@ -49,24 +48,12 @@ async function openMessenger(who: 'alice' | 'bob'): Promise<void> {
     const connection = part('connection');
     connection.dataset.state = state;
     connection.textContent = error ? `${state}: ${error.message}` : state;
-    if (state === 'online') void showPresence(client, peer.userId);
   });
-  setInterval(() => void showPresence(client, peer.userId), PRESENCE_INTERVAL_MS);
+  showPresence(client, peer.userId);
   showCalls(client, { chatId, peerName: peer.name });
   showRecordings(client, chatId);
   // A refusal is on the screen by now.
   await client.connect().catch(() => {});
-}
-
-async function showPresence(client: VerbatimClient, peerId: string): Promise<void> {
-  if (client.state !== 'online') return;
-  try {
-    const online = (await client.presence([peerId])).has(peerId);
-    part('peer-presence').dataset.online = String(online);
-    part('peer-presence').textContent = online ? 'online' : 'offline';
-  } catch (error) {
-    if (!(error instanceof VerbatimClientError)) throw error;
-  }
 }
 
 /** In a real messenger its own server signs the token of the person who is signed in there. */

@@ -38,7 +38,7 @@ export function launch(): Promise<Browser> {
 export async function newPage(
   browser: Browser,
   url: string,
-  options: { microphone?: boolean } = {},
+  options: { microphone?: boolean; intervals?: boolean } = {},
 ): Promise<{ page: Page; errors: string[]; close(): Promise<void> }> {
   const context = await browser.newContext();
   if (options.microphone ?? true) await context.grantPermissions(['microphone']);
@@ -60,6 +60,10 @@ export async function newPage(
       return stream;
     };
   });
+  if (options.intervals === false) {
+    // What the page does then, it does because of an event.
+    await page.addInitScript(() => Object.assign(window, { setInterval: () => 0 }));
+  }
   await page.goto(url);
   return { page, errors, close: () => context.close() };
 }

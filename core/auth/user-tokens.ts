@@ -20,6 +20,7 @@ export interface UserIdentity {
   name: string;
   role?: string;
   picture?: string;
+  /** Unix ms. */
   expiresAtMs: number;
   kid: string;
 }

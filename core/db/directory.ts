@@ -1,20 +1,7 @@
-import type { Chat, Disclosure, PutChatBody, PutUserBody, User } from '#protocol';
+import type { Directory } from '#protocol';
 import { addDisclosure, findDisclosure } from './apps.ts';
 import type { Database } from './database.ts';
 import { deleteChat, findChat, findUser, putChat, putUser } from './users-chats.ts';
-
-/** What a messenger's server keeps here: its users, its chats and its disclosure texts. */
-export interface Directory {
-  putUser(appId: string, id: string, body: PutUserBody): Promise<User>;
-  findUser(appId: string, id: string): Promise<User | undefined>;
-  /** @throws VerbatimError `bad_request`, `conflict` */
-  putChat(appId: string, id: string, body: PutChatBody): Promise<Chat>;
-  findChat(appId: string, id: string): Promise<Chat | undefined>;
-  /** False when there was none. */
-  deleteChat(appId: string, id: string): Promise<boolean>;
-  putDisclosure(appId: string, locale: string, text: string): Promise<Disclosure>;
-  findDisclosure(appId: string, locale: string): Promise<Disclosure | undefined>;
-}
 
 /** The directory in this database, for rooms that are given it and do not know the database. */
 export function directoryOf(db: Database): Directory {

@@ -4,7 +4,6 @@
 export * from './apps.ts';
 export type { Database, DatabaseOptions, Queryable, Sql, TransactionSql } from './database.ts';
 export { openDatabase } from './database.ts';
-export type { Directory } from './directory.ts';
 export { directoryOf } from './directory.ts';
 export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded.ts';
 export { findEmbeddedPostgres, startEmbeddedPostgres } from './embedded.ts';
@@ -13,5 +12,7 @@ export type { HeldLock } from './lock.ts';
 export { holdLock } from './lock.ts';
 export type { Log } from './log.ts';
 export { openSealedSecret, sealSecret } from './sealed-secret.ts';
+export type { SessionLockOptions } from './session-lock.ts';
+export { SessionLock } from './session-lock.ts';
 export * from './sessions-grants.ts';
 export * from './users-chats.ts';

@@ -128,6 +128,14 @@ export async function knownRecordings(db: Database, ids: readonly string[]): Pro
   return new Set(rows.map((row) => row.id));
 }
 
+/** Which of these ids belong to calls that ended before both sides were recorded: nobody heard anything. */
+export async function notArmedRecordings(db: Database, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const rows = await db.sql<{ id: string }[]>`
+    select id from recordings where id in ${db.sql([...ids])} and state = 'failed' and reason = 'not_armed'`;
+  return rows.map((row) => row.id);
+}
+
 const COLUMNS = `id as "recordingId", call_id as "callId", app_id as "appId", chat_id as "chatId",
   caller_id as "callerId", callee_id as "calleeId", state, reason, detail, epoch, recorder_id as "recorderId",
   started_at as "startedAt", ended_at as "endedAt", duration_ms as "durationMs", size_bytes as "sizeBytes",

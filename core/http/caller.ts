@@ -29,8 +29,7 @@ declare module 'fastify' {
 
 /** Counts failed sign-ins by address. */
 export interface FailedSignIns {
-  /** @throws VerbatimError `rate_limited` */
-  check(request: FastifyRequest): Promise<void>;
+  /** @throws VerbatimError `rate_limited` when this was one too many */
   count(request: FastifyRequest): Promise<void>;
 }
 
@@ -40,7 +39,6 @@ export function authenticateCallers(app: HttpApp, deps: HttpDeps, failures: Fail
   app.addHook('onRequest', async (request) => {
     const auth = request.routeOptions.config.auth;
     if (auth !== 'app' && auth !== 'user' && auth !== 'either') return;
-    await failures.check(request);
     try {
       request.caller = await callerOf(deps, request, auth);
     } catch (error) {

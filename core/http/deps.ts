@@ -6,7 +6,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify';
-import type { Chat, DemoToken, Disclosure, Health, PutChatBody, PutUserBody, User } from '#protocol';
+import type { DemoToken, Directory, Health } from '#protocol';
 import type { Authenticator, Origins } from '../auth/index.ts';
 import type { Library } from '../library/index.ts';
 
@@ -18,17 +18,6 @@ export type HttpApp = FastifyInstance<
   FastifyBaseLogger,
   TypeBoxTypeProvider
 >;
-
-/** A messenger's users, chats and disclosure texts; `directoryOf(db)` of core/db fits. */
-export interface Directory {
-  putUser(appId: string, id: string, body: PutUserBody): Promise<User>;
-  findUser(appId: string, id: string): Promise<User | undefined>;
-  putChat(appId: string, id: string, body: PutChatBody): Promise<Chat>;
-  findChat(appId: string, id: string): Promise<Chat | undefined>;
-  deleteChat(appId: string, id: string): Promise<boolean>;
-  putDisclosure(appId: string, locale: string, text: string): Promise<Disclosure>;
-  findDisclosure(appId: string, locale: string): Promise<Disclosure | undefined>;
-}
 
 export interface HttpSettings {
   /** `limits.requestsPerMinute`: for each user, or each address where nobody is signed in. */
@@ -46,6 +35,7 @@ export interface HttpDeps {
   settings: HttpSettings;
   auth: Authenticator;
   origins: Pick<Origins, 'ofApp' | 'isKnown'>;
+  /** `directoryOf(db)` of core/db. */
   directory: Directory;
   library: Library;
   health: () => Promise<Health>;

@@ -75,6 +75,7 @@ export async function httpFixture(
   db: Database,
   overrides: Pick<HttpDeps, 'demo' | 'clientDir' | 'signaling'> & {
     requestsPerMinute?: number;
+    trustProxy?: string[];
     tls?: { cert: string; key: string };
   } = {},
 ): Promise<HttpFixture> {
@@ -106,7 +107,7 @@ export async function httpFixture(
     version: '0.0.0',
     settings: {
       requestsPerMinute: overrides.requestsPerMinute ?? 10_000,
-      trustProxy: [],
+      trustProxy: overrides.trustProxy ?? [],
       ...(overrides.tls === undefined ? {} : { tls: overrides.tls }),
     },
     auth: createAuthenticator({ db, sealKey, nowMs }),

@@ -12,7 +12,7 @@ export const HTTP_LIMITS = {
   windowMs: 60_000,
   /** An app's server speaks for all its users, so it may do this many times what one user may. */
   appFactor: 20,
-  /** Failed sign-ins from one address in a window, after which it is not even looked at. */
+  /** Failed sign-ins from one address in a window; further ones are told to wait. A good one is served all the same. */
   failedSignIns: 60,
   /** Callers whose counts are kept; the one that was quiet longest is forgotten first. */
   trackedCallers: 10_000,

@@ -21,7 +21,10 @@ export async function limitRates(app: HttpApp, requestsPerMinute: number): Promi
   });
 }
 
-/** Refuses addresses that keep failing to sign in, before any signature is computed for them. */
+/**
+ * Counts failed sign-ins by address. It is asked after the failure and never before, because one address can stand
+ * for many people: whoever signs in is served, however often others fail there.
+ */
 export function limitFailedSignIns(app: HttpApp): FailedSignIns {
   const limiter = app.createRateLimit({
     max: HTTP_LIMITS.failedSignIns,
@@ -29,14 +32,11 @@ export function limitFailedSignIns(app: HttpApp): FailedSignIns {
     keyGenerator: (request) => `failed:${request.ip}`,
   });
   return {
-    async check(request) {
-      const state = await limiter(request, { increment: false });
-      if (!state.isAllowed && state.remaining === 0) {
+    async count(request) {
+      const state = await limiter(request);
+      if (!state.isAllowed && state.isExceeded) {
         throw new VerbatimError('rate_limited', 'too many failed sign-ins from this address');
       }
-    },
-    async count(request) {
-      await limiter(request);
     },
   };
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { get } from 'node:http';
+import { connect } from 'node:net';
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
@@ -105,6 +106,48 @@ t.test('a client that goes away stops the reading, and a slow one slows it down'
   t.equal(closed, 1);
   await idle(fixture);
   t.equal(fixture.library.streams, 0);
+});
+
+t.test('a client that goes away while its recording is opened leaves nothing open', async (t) => {
+  const fixture = await httpFixture(t, db);
+  const { grant } = await playbackScene(fixture);
+  const given = await grant('alice');
+  const { host, port, pathname, search } = new URL(given.url, fixture.url);
+  const open = fixture.store.open;
+  for (const method of ['HEAD', 'GET']) {
+    // What a slow disk does: the answer comes when nobody waits for it any more.
+    const asked = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    let closed = 0;
+    fixture.store.open = async (id) => {
+      asked.resolve();
+      await held.promise;
+      const source = await open(id);
+      return {
+        sizeBytes: source.sizeBytes,
+        stream: (offset, end) => source.stream(offset, end),
+        close: async () => {
+          closed += 1;
+          await source.close();
+        },
+      };
+    };
+    const connected = once(fixture.http.server, 'connection');
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.write(
+      `${method} ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\nCookie: ${given.cookie}\r\n\r\n`,
+    );
+    const [serverSide] = await connected;
+    const gone = once(serverSide, 'close');
+    await asked.promise;
+    t.equal(fixture.library.streams, 1, method);
+    socket.destroy();
+    await gone;
+    held.resolve();
+    await idle(fixture);
+    t.equal(fixture.library.streams, 0, `${method}: the place is free again`);
+    t.equal(closed, 1, `${method}: the file is closed, once`);
+  }
 });
 
 t.test('a grant serves a bounded number of requests at a time', async (t) => {

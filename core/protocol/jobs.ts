@@ -127,6 +127,14 @@ export type RecorderCommand = Type.Static<typeof RecorderCommand>;
 export const LegCount = Type.Object({ side: Side, packets: Type.Integer(), bytes: Type.Integer() });
 export type LegCount = Type.Static<typeof LegCount>;
 
+/** This capture cannot go on: said at once, before the recorder tries to end the journal. */
+export const CaptureFailed = Type.Object({
+  type: Type.Literal('failed'),
+  ...ref,
+  recorderId: Type.String(),
+  reason: Type.String(),
+});
+
 export const RecorderEvent = Type.Union([
   Type.Object({
     type: Type.Literal('heartbeat'),
@@ -175,18 +183,24 @@ export const RecorderEvent = Type.Union([
     head: Type.String(),
     legs: Type.Array(LegCount),
   }),
-  /** This capture cannot go on. */
-  Type.Object({ type: Type.Literal('failed'), ...ref, recorderId: Type.String(), reason: Type.String() }),
+  CaptureFailed,
+  /**
+   * Follows `failed`: the recorder has put all that was acknowledged into the journals and writes to them no more. Sent
+   * again in answer to `stop`, also for a capture that the recorder does not know.
+   */
+  Type.Object({ type: Type.Literal('released'), ...ref, recorderId: Type.String() }),
   Type.Object({ type: Type.Literal('finalised'), recordingId: Uuid, result: FinaliseResult }),
 ]);
 export type RecorderEvent = Type.Static<typeof RecorderEvent>;
 
 /**
  * What a child process tells the daemon over its IPC channel, besides the queue: a stalled queue must not make a
- * healthy recorder look dead, and the daemon must know whose death an exit is.
+ * healthy recorder look dead, the daemon must know whose death an exit is, and a failed capture must be known to the call
+ * although the disk that failed it has taken the queue's database along.
  */
 export const ChildMessage = Type.Union([
   Type.Object({ type: Type.Literal('started'), recorderId: Type.String() }),
   Type.Object({ type: Type.Literal('heartbeat'), recorderId: Type.String() }),
+  CaptureFailed,
 ]);
 export type ChildMessage = Type.Static<typeof ChildMessage>;

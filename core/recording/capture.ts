@@ -80,6 +80,11 @@ export class Capture {
     return this.#isArmed;
   }
 
+  /** True from the moment that somebody stopped it or its recorder was lost. */
+  get isOver(): boolean {
+    return this.#stopping !== undefined || this.#lost !== undefined;
+  }
+
   /** Why the recorder is gone, if it is. */
   get lost(): string | undefined {
     return this.#lost;
@@ -111,7 +116,7 @@ export class Capture {
 
   /** Notes a moment of the call in the journal. A mark that cannot be sent is dropped: the audio itself shows it. */
   mark(mark: 'mute' | 'unmute', side: Side, atMs: number = Date.now()): void {
-    if (this.#stopping !== undefined || this.#lost !== undefined) return;
+    if (this.isOver) return;
     this.#acts
       .send(this.recorder.recorderId, { type: 'mark', ...this.#ref(), mark, side, atMs })
       .catch(() => undefined);
@@ -131,12 +136,16 @@ export class Capture {
   // From here on: called by the service.
 
   /** What the recorder reported of this capture. */
-  heard(event: Exclude<RecorderEvent, { type: 'heartbeat' | 'leaving' | 'listening' | 'finalised' }>): void {
+  heard(
+    event: Exclude<RecorderEvent, { type: 'heartbeat' | 'leaving' | 'listening' | 'released' | 'finalised' }>,
+  ): void {
     switch (event.type) {
       case 'ready':
         this.#resolveReady();
         return;
       case 'armed':
+        // After a stop nobody lets the two sides hear each other any more: there is nothing to keep.
+        if (this.#stopping !== undefined) return;
         this.#isArmed = true;
         this.#resolveArmed({ seq: event.seq, head: event.head });
         return;
@@ -188,8 +197,7 @@ export class Capture {
   }
 
   #assertLive(): void {
-    if (this.#stopping !== undefined || this.#lost !== undefined)
-      throw new VerbatimError('recorder_unavailable', 'the capture is over');
+    if (this.isOver) throw new VerbatimError('recorder_unavailable', 'the capture is over');
   }
 
   #ref(): { recordingId: string; epoch: number } {

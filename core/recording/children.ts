@@ -30,10 +30,15 @@ const MAX_BACKOFF_MS = 10_000;
 const STEADY_AFTER_MS = 30_000;
 /** Time for a child to end its captures and leave before it is killed. */
 const STOP_MS = 8_000;
-/** Packets die young: a larger young generation copies fewer of those that do not, and costs memory once. */
+/**
+ * A recorder's packets die young: a larger young generation copies fewer of those that do not, and costs memory once.
+ * A finaliser's megabytes lie outside the heap and make V8 collect all the time: in a small young generation they die
+ * early, and collector threads of its own would only take the processor from its one busy thread (after hour-long
+ * calls they took as much as the work itself).
+ */
 const NODE_FLAGS: Readonly<Record<ChildRole, readonly string[]>> = {
   capture: ['--max-semi-space-size=4'],
-  finalise: [],
+  finalise: ['--single-threaded-gc', '--max-semi-space-size=2'],
 };
 /** One heap for all threads of a recorder: glibc's one for each leaves a quarter of its memory unused but held. */
 const MEMORY_ENV: Readonly<Record<ChildRole, NodeJS.ProcessEnv>> = {

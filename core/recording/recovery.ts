@@ -1,8 +1,10 @@
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
 import {
+  endsWithEnd,
   isErrno,
   listJournals,
   mkdirDurable,
@@ -10,9 +12,10 @@ import {
   readJournal,
   recoverLog,
   recoverLogs,
+  unlinkDurable,
 } from '#store';
 import type { Database } from '../db/index.ts';
-import { knownRecordings } from '../db/recordings.ts';
+import { knownRecordings, notArmedRecordings } from '../db/recordings.ts';
 import type { Log } from './queue.ts';
 
 /** What the start of the daemon found on disk. */
@@ -24,6 +27,8 @@ export interface FilesReport {
 }
 
 const POLL_MS = 100;
+/** Captures that their recorders released, until each is settled. One that is forgotten is asked for again. */
+const MAX_RELEASED = 8192;
 /** Ids asked for in one query. */
 const CHUNK = 1000;
 
@@ -36,6 +41,8 @@ export class Recovery {
   readonly #log: Log;
   /** Many captures of one recorder end together; its log is replayed once. */
   readonly #running = new Map<string, Promise<boolean>>();
+  /** Recording to the recorder that wrote its journals and will not any more. */
+  readonly #letGo = new Map<string, string>();
 
   constructor(paths: DataPaths, log: Log) {
     this.#paths = paths;
@@ -58,28 +65,58 @@ export class Recovery {
       if (parsed !== undefined) onDisk.add(parsed.recording);
     }
     const unknown: string[] = [];
+    let discarded = 0;
     const ids = [...onDisk];
     for (let at = 0; at < ids.length; at += CHUNK) {
       const chunk = ids.slice(at, at + CHUNK);
       const known = await knownRecordings(db, chunk);
       unknown.push(...chunk.filter((id) => !known.has(id)));
+      // A daemon that died between the row and the files left them.
+      for (const id of await notArmedRecordings(db, chunk)) discarded += await this.discard(id);
     }
     if (unknown.length > 0)
       this.#log.error(
         { recordings: unknown.slice(0, 20), count: unknown.length },
         'journals of unknown recordings',
       );
+    if (discarded > 0)
+      this.#log.info({ files: discarded }, 'journals of calls that nobody heard were removed');
     return { logs: recovered.length, unknown };
+  }
+
+  /** The recorder has put all that was acknowledged into the journals of this recording and writes to them no more. */
+  letGo(recordingId: string, recorderId: string): void {
+    this.#letGo.delete(recordingId);
+    this.#letGo.set(recordingId, recorderId);
+    const [oldest] = this.#letGo.keys();
+    if (this.#letGo.size > MAX_RELEASED && oldest !== undefined) this.#letGo.delete(oldest);
+  }
+
+  /** The recording is at its end: nobody asks any more who writes its journals. */
+  settled(recordingId: string): void {
+    this.#letGo.delete(recordingId);
+  }
+
+  /**
+   * Removes the journals of a recording, with all that was kept beside them; durable on return. Only for a call that
+   * nobody heard, and only when nobody writes to them any more. Answers how many files there were.
+   */
+  async discard(recordingId: string): Promise<number> {
+    const names = await readdir(this.#paths.journals);
+    const ours = names.filter((name) => name.startsWith(`${recordingId}-`));
+    for (const name of ours) await unlinkDurable(join(this.#paths.journals, name));
+    return ours.length;
   }
 
   /**
    * Waits until nobody writes the journals of this recording any more: its recorder is gone and the log replayed, or
-   * the journal has its END. False when neither happens in time.
+   * recorder said so, or the journal has its END. False when none of it happens in time.
    */
   async released(recordingId: string, recorderId: string | null, timeoutMs: number): Promise<boolean> {
     if (recorderId === null) return true;
     const until = performance.now() + timeoutMs;
     for (;;) {
+      if (this.#letGo.get(recordingId) === recorderId) return true;
       if (await this.#replayed(recorderId)) return true;
       if (await this.#hasEnd(recordingId)) return true;
       if (performance.now() > until) return false;
@@ -125,10 +162,8 @@ export class Recovery {
 
   async #hasEnd(recordingId: string): Promise<boolean> {
     const last = (await listJournals(this.#paths.journals, recordingId)).at(-1);
-    if (last === undefined) return false;
-    let end = false;
-    for await (const block of await readJournal(last.path)) end = block.type === 'end';
-    return end;
+    // Asked many times while a recorder takes its time; finalising verifies every block.
+    return last !== undefined && (await endsWithEnd(last.path));
   }
 
   #tell({ segments, blocks, journals, removed }: Awaited<ReturnType<typeof recoverLog>>): void {

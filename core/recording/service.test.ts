@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -74,9 +74,22 @@ async function killRecorder(
   recorderId: string,
   signal: NodeJS.Signals = 'SIGKILL',
 ): Promise<void> {
-  const owner: unknown = JSON.parse(await readFile(join(paths.log(recorderId), 'owner.json'), 'utf8'));
-  if (typeof owner !== 'object' || owner === null || !('pid' in owner)) throw new Error('no owner');
-  process.kill(Number(owner.pid), signal);
+  const owner = (await readdir(paths.log(recorderId))).find((name) => name.startsWith('owner.'));
+  process.kill(Number(owner?.split('.')[1]), signal);
+}
+
+/** A call whose recording is armed, with both legs talking, after so many packets of each. */
+async function talking({ start, media }: Awaited<ReturnType<typeof setUp>>, packets: number) {
+  const service = await start();
+  const changes = changesOf(service);
+  const capture = await service.open(await insertCall(db));
+  const lost = new Inbox<string>();
+  capture.on('lost', (reason) => lost.put(reason));
+  await capture.start(media.source, media.legs);
+  media.talk(capture.recorder);
+  await capture.armed;
+  while (media.sentPerLeg < packets) await delay(20);
+  return { changes, capture, lost };
 }
 
 const until = (changes: Inbox<RecordingRow>, state: RecordingState) =>
@@ -139,18 +152,9 @@ for (const [backend, queue] of Object.entries(servers.queues)) {
   t.test(
     `F23 on ${backend} a recorder that is killed in mid-call leaves a recording up to then`,
     async (t) => {
-      const { start, media, paths } = await setUp(t, queue);
-      const service = await start();
-      const changes = changesOf(service);
-      const call = await insertCall(db);
-      const capture = await service.open(call);
-      await capture.start(media.source, media.legs);
-      media.talk(capture.recorder);
-      await capture.armed;
-      while (media.sentPerLeg < 125) await delay(20);
-      const lost = new Inbox<string>();
-      capture.on('lost', (reason) => lost.put(reason));
-      await killRecorder(paths, capture.recorder.recorderId);
+      const server = await setUp(t, queue);
+      const { changes, capture, lost } = await talking(server, 125);
+      await killRecorder(server.paths, capture.recorder.recorderId);
       await lost.take(1);
       const row = await until(changes, 'available');
       t.equal(row.reason, 'recording_lost');
@@ -191,17 +195,9 @@ for (const [backend, queue] of Object.entries(servers.queues)) {
 const queue = servers.queues.postgresql;
 
 t.test('F34 a recorder that hangs is noticed by its silence, and never wakes up to write on', async (t) => {
-  const { start, media, paths } = await setUp(t, queue);
-  const service = await start();
-  const changes = changesOf(service);
-  const call = await insertCall(db);
-  const capture = await service.open(call);
-  await capture.start(media.source, media.legs);
-  media.talk(capture.recorder);
-  await capture.armed;
-  while (media.sentPerLeg < 75) await delay(20);
-  const lost = new Inbox<string>();
-  capture.on('lost', (reason) => lost.put(reason));
+  const server = await setUp(t, queue);
+  const { paths } = server;
+  const { changes, capture, lost } = await talking(server, 75);
   const before = performance.now();
   await killRecorder(paths, capture.recorder.recorderId, 'SIGSTOP');
   t.same(await lost.take(1), ['the recorder does not answer']);
@@ -216,16 +212,9 @@ t.test('F34 a recorder that hangs is noticed by its silence, and never wakes up 
 });
 
 t.test('F34 a database that drops every connection in mid-call costs no packet', async (t) => {
-  const { start, media } = await setUp(t, queue);
-  const service = await start();
-  const changes = changesOf(service);
-  const call = await insertCall(db);
-  const capture = await service.open(call);
-  await capture.start(media.source, media.legs);
-  media.talk(capture.recorder);
-  await capture.armed;
-  const lost = new Inbox<string>();
-  capture.on('lost', (reason) => lost.put(reason));
+  const server = await setUp(t, queue);
+  const { media } = server;
+  const { changes, capture, lost } = await talking(server, 1);
   const [dropped] = await db.sql<{ count: number }[]>`
     select count(pg_terminate_backend(pid))::int as count from pg_stat_activity
     where datname = current_database() and application_name <> 'verbatim'`;
@@ -300,12 +289,16 @@ t.test(
     const { start, dataDir } = await setUp(t, queue);
     const none = { recorder: false, finaliser: false };
     const first = await start(none);
-    await t.rejects(becomeOnlyDaemon(db, 0), { code: 'conflict' });
+    await t.rejects(becomeOnlyDaemon({ databaseUrl: queue.databaseUrl, log: silent, waitMs: 0 }), {
+      code: 'conflict',
+    });
     const waiting = RecordingService.open({ db, queue, dataDir, log: silent });
     await first.close();
     const second = await waiting;
     t.teardown(() => second.close());
-    await t.rejects(becomeOnlyDaemon(db, 0), { code: 'conflict' });
+    await t.rejects(becomeOnlyDaemon({ databaseUrl: queue.databaseUrl, log: silent, waitMs: 0 }), {
+      code: 'conflict',
+    });
   },
 );
 

@@ -6,7 +6,13 @@ import type { DataPaths } from '#store';
 import { dataPaths } from '#store';
 import type { Database } from '../db/index.ts';
 import type { NewRecording, RecordingChange, RecordingRow } from '../db/recordings.ts';
-import { changeRecording, insertRecording, openRecordings, setRecorder } from '../db/recordings.ts';
+import {
+  changeRecording,
+  insertRecording,
+  openRecordings,
+  recordingById,
+  setRecorder,
+} from '../db/recordings.ts';
 import type { QueueSettings } from './backend.ts';
 import type { RecorderAddress } from './capture.ts';
 import { Capture } from './capture.ts';
@@ -15,6 +21,7 @@ import type { OnlyDaemon } from './only-daemon.ts';
 import { becomeOnlyDaemon } from './only-daemon.ts';
 import type { Log } from './queue.ts';
 import { brief, RecorderQueue } from './queue.ts';
+import { RecorderClocks } from './recorder-clocks.ts';
 import type { FilesReport } from './recovery.ts';
 import { Recovery } from './recovery.ts';
 
@@ -25,8 +32,12 @@ export interface RecordingServiceOptions {
   log: Log;
   /** Calls are refused with `no_space` when less than this is free for journals. */
   minFreeBytes?: number;
+  /** Another daemon took over the database: this one must end. The sentence is for the operator. */
+  onLost?: (sentence: string) => void;
   /** How often open recordings are looked after; for tests. */
   sweepMs?: number;
+  /** How long one look waits for a recorder to let go of a journal; for tests. */
+  releaseMs?: number;
   /** Worker processes to run as children, and the environment with their settings. None in a test of the service. */
   children?: { recorder: boolean; finaliser: boolean; env: NodeJS.ProcessEnv };
 }
@@ -81,9 +92,11 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   readonly #recovery: Recovery;
   readonly #minFreeBytes: number;
   readonly #sweepMs: number;
+  readonly #releaseMs: number;
   readonly #openings = new Map<string, Opening>();
   readonly #captures = new Map<string, Capture>();
   readonly #recorders = new Map<string, KnownRecorder>();
+  readonly #clocks = new RecorderClocks();
   readonly #children: WorkerChild[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
   /** Work on one recording happens in order; another recording does not wait for it. */
@@ -101,6 +114,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
     this.#paths = dataPaths(options.dataDir);
     this.#minFreeBytes = options.minFreeBytes ?? 0;
     this.#sweepMs = options.sweepMs ?? SWEEP_MS;
+    this.#releaseMs = options.releaseMs ?? RELEASE_TIMEOUT_MS;
     this.#queue = queue;
     this.#only = only;
     this.#recovery = new Recovery(this.#paths, options.log);
@@ -108,7 +122,11 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
 
   /** Connects to the queue, begins to hear recorders, and starts the worker processes. One per database. */
   static async open(options: RecordingServiceOptions): Promise<RecordingService> {
-    const only = await becomeOnlyDaemon(options.db);
+    const only = await becomeOnlyDaemon({
+      databaseUrl: options.queue.databaseUrl,
+      log: options.log,
+      ...(options.onLost === undefined ? {} : { onLost: options.onLost }),
+    });
     let queue: RecorderQueue | undefined;
     try {
       queue = await RecorderQueue.open(options.queue, options.log);
@@ -201,7 +219,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
     const report = await this.#recovery.atStart(this.#db);
     const rows = await openRecordings(this.#db, OPEN_STATES, MAX_RECOVERED);
     for (let at = 0; at < rows.length; at += RECOVER_AT_ONCE)
-      await Promise.all(rows.slice(at, at + RECOVER_AT_ONCE).map((row) => this.#takeUp(row)));
+      await Promise.all(rows.slice(at, at + RECOVER_AT_ONCE).map((row) => this.#takeUp(row, 'daemon_lost')));
     for (const recorderId of new Set(rows.map((row) => row.recorderId)))
       if (recorderId !== null && !this.#recorders.has(recorderId)) this.#forget(recorderId);
     return { ...report, recordings: rows.length };
@@ -224,7 +242,10 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
           role,
           env,
           log,
-          onMessage: ({ recorderId }) => this.#seen(recorderId),
+          onMessage: (message) => {
+            this.#seen(message.recorderId);
+            if (message.type === 'failed') this.#heard(message);
+          },
           onExit: (recorderId) => {
             if (recorderId !== undefined) this.#recorderGone(recorderId, 'the recorder process ended');
           },
@@ -268,7 +289,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
     switch (event.type) {
       case 'heartbeat': {
         // One that lay in the queue while no daemon ran says nothing about now.
-        if (Date.now() - event.atMs > RECORDER_TIMES.lostAfterMs) return;
+        if (!this.#clocks.isFresh(event.recorderId, event.atMs, performance.now(), Date.now())) return;
         const known = this.#seen(event.recorderId);
         if (known !== undefined) known.heartbeat = event;
         return;
@@ -282,24 +303,32 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
       case 'listening':
         this.#listening(event);
         return;
+      case 'released':
+        this.#recovery.letGo(event.recordingId, event.recorderId);
+        return;
       default: {
         const opening = this.#openings.get(event.recordingId);
         if (event.type === 'failed' && opening !== undefined) opening.failed(openingFailure(event.reason));
         const capture = this.#captures.get(event.recordingId);
         if (capture === undefined || capture.epoch !== event.epoch) return;
         if (capture.recorder.recorderId !== event.recorderId) return;
-        const wasArmed = capture.isArmed;
-        capture.heard(event);
-        if (capture.isArmed && !wasArmed) {
-          const change: RecordingChange = {
-            to: 'capturing',
-            recorderId: event.recorderId,
-            startedAt: new Date(),
-          };
-          void this.#inOrder(event.recordingId, () => this.#change(event.recordingId, change));
-        }
+        if (event.type === 'armed') void this.#inOrder(event.recordingId, () => this.#armed(capture, event));
+        else capture.heard(event);
       }
     }
+  }
+
+  /** The row comes first: one that does not say `capturing` belongs to a call that nobody heard, and is discarded. */
+  async #armed(capture: Capture, event: Extract<RecorderEvent, { type: 'armed' }>): Promise<void> {
+    if (capture.isArmed || capture.isOver) return;
+    const { recordingId, recorderId } = event;
+    try {
+      await this.#change(recordingId, { to: 'capturing', recorderId, startedAt: new Date() });
+    } catch (error) {
+      capture.lose('its row could not be changed');
+      throw error;
+    }
+    capture.heard(event);
   }
 
   #listening(event: Extract<RecorderEvent, { type: 'listening' }>): void {
@@ -369,6 +398,12 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
     });
   }
 
+  /** Nobody may ever read what a recorder was told that is not heard of. */
+  #forgetUnheard({ state, recorderId }: RecordingRow): void {
+    if (state !== 'processing' && recorderId !== null && !this.#recorders.has(recorderId))
+      this.#forget(recorderId);
+  }
+
   /** The end of one capture: END or the files, then the row, then the finalise job. Never rejects. */
   async #settle(capture: Capture, reason: string): Promise<void> {
     const { recordingId } = capture;
@@ -378,13 +413,18 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
       if (word?.type !== 'ended' && !(await this.#released(recordingId, capture.recorder.recorderId))) return;
       if (!capture.isArmed) {
         // Neither side heard the other, so there is no conversation to keep.
-        const detail = `the call ended before both sides were recorded: ${reason}`;
-        await this.#change(recordingId, { to: 'failed', reason: 'not_armed', detail });
+        await this.#notArmed(recordingId, `the call ended before both sides were recorded: ${reason}`);
         return;
       }
       await this.#change(recordingId, { to: 'processing', endedAt: new Date(), reason });
       await this.#finalise(recordingId, capture.callId);
     });
+  }
+
+  /** An unheard call: its journals may hold what either side said into its microphone, so they go. */
+  async #notArmed(recordingId: string, detail: string): Promise<void> {
+    if (await this.#change(recordingId, { to: 'failed', reason: 'not_armed', detail }))
+      await this.#recovery.discard(recordingId);
   }
 
   async #finalise(recordingId: string, callId: string): Promise<void> {
@@ -398,7 +438,6 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   }
 
   async #finalised(recordingId: string, result: FinaliseResult): Promise<void> {
-    this.#requeues.delete(recordingId);
     await this.#change(
       recordingId,
       result.ok
@@ -409,21 +448,23 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
   }
 
   /** One recording whose daemon or finalise job is gone: brings it to where only finalising is missing, or to Failed. */
-  async #takeUp(row: RecordingRow): Promise<void> {
-    const { recordingId, callId, epoch, recorderId } = row;
+  async #takeUp({ recordingId }: RecordingRow, reason: 'daemon_lost' | 'recording_lost'): Promise<void> {
     await this.#inOrder(recordingId, async () => {
+      // What it was when somebody looked may be long ago.
+      const row = await recordingById(this.#db, recordingId);
+      if (row === null || !OPEN_STATES.some((state) => state === row.state)) return;
+      const { callId, epoch, recorderId } = row;
       if (row.state !== 'processing') {
         if (recorderId !== null) {
-          await this.#queue.send(recorderId, { type: 'stop', recordingId, epoch, reason: 'daemon_lost' });
+          await this.#queue.send(recorderId, { type: 'stop', recordingId, epoch, reason });
           if (!(await this.#released(recordingId, recorderId))) return;
         }
         const audio = await this.#recovery.audioOf(recordingId);
-        if (audio === undefined) {
-          const detail = 'the server stopped before both sides were recorded';
-          await this.#change(recordingId, { to: 'failed', reason: 'not_armed', detail });
+        if (row.state === 'armed' || audio === undefined) {
+          await this.#notArmed(recordingId, 'the server stopped before both sides were recorded');
           return;
         }
-        await this.#change(recordingId, { to: 'processing', endedAt: audio.endedAt, reason: 'daemon_lost' });
+        await this.#change(recordingId, { to: 'processing', endedAt: audio.endedAt, reason });
       }
       await this.#finalise(recordingId, callId);
     });
@@ -431,7 +472,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
 
   /** False, and said so, when a recorder still has the journal: the sweep comes back to it. */
   async #released(recordingId: string, recorderId: string): Promise<boolean> {
-    const released = await this.#recovery.released(recordingId, recorderId, RELEASE_TIMEOUT_MS);
+    const released = await this.#recovery.released(recordingId, recorderId, this.#releaseMs);
     if (!released) this.#log.warn({ recordingId, recorderId }, 'a recorder does not let go of its journal');
     return released;
   }
@@ -461,8 +502,10 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
         );
       } else if (job.state === 'none') {
         // Once may be a result that is on its way here; twice in a row is a job that is gone.
-        if (this.#absent.has(recordingId)) await this.#requeue(row);
-        else absent.add(recordingId);
+        if (this.#absent.has(recordingId)) {
+          await this.#requeue(row);
+          this.#forgetUnheard(row);
+        } else absent.add(recordingId);
       }
     }
     this.#absent = absent;
@@ -470,21 +513,29 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
 
   async #requeue(row: RecordingRow): Promise<void> {
     const { recordingId } = row;
+    // Not `processing` yet: there never was a job, and its recorder may take as long as it needs to let go.
+    if (row.state !== 'processing') return this.#takeUp(row, 'recording_lost');
     const count = (this.#requeues.get(recordingId) ?? 0) + 1;
     this.#requeues.set(recordingId, count);
     this.#log.warn({ recordingId, count }, 'a recording had no finalise job');
-    if (count <= MAX_REQUEUES) return this.#takeUp(row);
+    if (count <= MAX_REQUEUES) return this.#takeUp(row, 'recording_lost');
     const detail = `the finalise job was lost ${MAX_REQUEUES} times`;
     await this.#inOrder(recordingId, () =>
       this.#finalised(recordingId, { ok: false, reason: 'finalise_failed', detail }),
     );
   }
 
-  async #change(recordingId: string, change: RecordingChange): Promise<void> {
+  /** False when the row is past this. */
+  async #change(recordingId: string, change: RecordingChange): Promise<boolean> {
     const row = await changeRecording(this.#db, recordingId, change);
-    if (row === null) return;
+    if (row === null) return false;
+    if (row.state === 'available' || row.state === 'failed') {
+      this.#requeues.delete(recordingId);
+      this.#recovery.settled(recordingId);
+    }
     this.#log.info({ recordingId, state: row.state, reason: row.reason }, 'recording changed');
     this.emit('changed', row);
+    return true;
   }
 
   /** Runs after everything asked before for the same recording. A failure is logged: the sweep takes it up. */

@@ -5,8 +5,9 @@ import type { ClientOptions } from 'ws';
 import WebSocket from 'ws';
 import type { CallView, Method, NotificationName, NotificationParams, Params, Result } from '#protocol';
 import { VerbatimError } from '#protocol';
+import type { UserIdentity } from '../auth/index.ts';
 import type { Participant } from '../call/index.ts';
-import type { SignalingOptions, UserIdentity } from './index.ts';
+import type { SignalingOptions } from './index.ts';
 import { DeviceRegistry, signaling } from './index.ts';
 import type { Calls } from './methods.ts';
 
@@ -120,7 +121,8 @@ async function verifyUserToken(token: string): Promise<UserIdentity> {
   if (userId === 'bad') throw new VerbatimError('unauthorized', 'the signature does not match');
   if (userId === 'late') throw new VerbatimError('token_expired');
   if (userId === 'down') throw new VerbatimError('unavailable', 'the database does not answer');
-  return { appId: 'app', userId, name: userId, expiresAtMs: Number(expiresAt ?? Date.now() + 3_600_000) };
+  const expiresAtMs = Number(expiresAt ?? Date.now() + 3_600_000);
+  return { appId: 'app', userId, name: userId, expiresAtMs, kid: 'key' };
 }
 
 export async function startServer(options: Partial<SignalingOptions> = {}) {

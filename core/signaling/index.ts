@@ -5,4 +5,3 @@ export type { SignalingOptions } from './plugin.ts';
 export { signaling } from './plugin.ts';
 export type { DeviceLink } from './registry.ts';
 export { DeviceRegistry } from './registry.ts';
-export type { UserIdentity } from './session.ts';

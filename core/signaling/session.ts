@@ -1,21 +1,9 @@
 import type { Params } from '#protocol';
 import { VerbatimError } from '#protocol';
+import type { Authenticator } from '../auth/index.ts';
 import type { Participant } from '../call/index.ts';
 
-/** Who a user token speaks for, as `core/auth` reads it. */
-export interface UserIdentity {
-  appId: string;
-  userId: string;
-  name: string;
-  role?: string;
-  picture?: string;
-  /** Unix ms. */
-  expiresAtMs: number;
-}
-
-export interface SessionDeps {
-  /** @throws VerbatimError `unauthorized` or `token_expired` */
-  verifyUserToken(token: string): Promise<UserIdentity>;
+export interface SessionDeps extends Pick<Authenticator, 'verifyUserToken'> {
   /** Origins (`https://chat.example`) whose pages may use this app, besides the server's own. */
   allowedOrigins(appId: string): Promise<readonly string[]>;
 }

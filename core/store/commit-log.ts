@@ -11,9 +11,10 @@ import type { StoreFiles } from './files.ts';
 import { storeError, systemFiles } from './files.ts';
 import type { JournalFile } from './journal-file.ts';
 import { Lanes } from './lanes.ts';
+import type { LogOwner } from './log-owner.ts';
+import { claimLog } from './log-owner.ts';
 import { rebuildJournal } from './log-recovery.ts';
-import type { LogOwner } from './log-segments.ts';
-import { claimLog, LogSegments } from './log-segments.ts';
+import { LogSegments } from './log-segments.ts';
 
 export interface CommitLogOptions {
   /** The log's own directory, one per recorder process: `dataPaths().log(recorderId)`. */
@@ -41,7 +42,10 @@ export interface CommitLogStats {
   bytes: number;
   /** Packets and marks acknowledged. */
   acknowledged: number;
-  /** From the first block being cut to the commit being durable, over the last 128 commits. */
+  /**
+   * From the first block being cut to the commit being durable, over the last 128 commits. A commit under way counts
+   * with the time that it has taken so far, where that is more.
+   */
   commitMsMedian: number;
   commitMsMax: number;
   journalWrites: number;
@@ -64,6 +68,12 @@ const JOURNAL_WRITE_MS = 2500;
 const MAX_ARENA_BYTES = 256 * 1024 * 1024;
 /** The same for blocks that no commit has taken; past it the calls that bring more fail, one by one. */
 const MAX_WAITING_BYTES = 256 * 1024 * 1024;
+/**
+ * Nothing that a call brought may stay undurable for longer: past this the recording is lost and its owner told,
+ * whether the disk fails or only hangs. Until then the two sides believe that they are recorded.
+ */
+export const MAX_UNDURABLE_MS = 3_000;
+const AGE_CHECK_MS = 250;
 const MAX_WRITERS = 4096;
 const JOURNAL_LANES = 2;
 const LATENCIES = 128;
@@ -90,6 +100,9 @@ export class CommitLog {
   readonly #background = new Set<Promise<void>>();
   readonly #maxPerSecond: number;
   readonly #tick: NodeJS.Timeout;
+  readonly #ageTimer: NodeJS.Timeout;
+  #ageCheckedUs: number;
+  #ageCheckLate = false;
   #reserved = 0;
   #due = new Set<CommitWriter>();
   /** Starts of the last `maxPerSecond` commits, oldest first. */
@@ -97,6 +110,7 @@ export class CommitLog {
   #timer: NodeJS.Timeout | undefined;
   #kick: NodeJS.Immediate | undefined;
   #commit: Promise<void> | undefined;
+  #commitStarted = 0;
   #closed = false;
   #closing: Promise<void> | undefined;
   #latencies: number[] = [];
@@ -123,6 +137,8 @@ export class CommitLog {
       clock: this.clock,
     };
     this.#tick = setInterval(() => this.#onTick(), options.tickMs ?? DEFAULT_TICK_MS);
+    this.#ageCheckedUs = this.clock.monotonicUs();
+    this.#ageTimer = setInterval(() => this.#checkAge(), AGE_CHECK_MS);
   }
 
   /**
@@ -151,11 +167,12 @@ export class CommitLog {
 
   stats(): CommitLogStats {
     const sorted = this.#latencies.toSorted((a, b) => a - b);
+    const soFarMs = this.#commit === undefined ? 0 : performance.now() - this.#commitStarted;
     return {
       ...this.#counts,
       writers: this.#writers.size,
-      commitMsMedian: sorted[sorted.length >> 1] ?? 0,
-      commitMsMax: sorted.at(-1) ?? 0,
+      commitMsMedian: Math.max(sorted[sorted.length >> 1] ?? 0, soFarMs),
+      commitMsMax: Math.max(sorted.at(-1) ?? 0, soFarMs),
       segments: this.#segments.count,
       logBytes: this.#segments.bytes,
       arenaBytes: this.context.arenas.liveBytes,
@@ -174,6 +191,7 @@ export class CommitLog {
     await this.settled();
     await Promise.all(this.#background);
     clearInterval(this.#tick);
+    clearInterval(this.#ageTimer);
     clearTimeout(this.#timer);
     clearImmediate(this.#kick);
     await this.#segments.close();
@@ -231,10 +249,7 @@ export class CommitLog {
     const seq = await this.#lanes.run(() => rebuildJournal(file.path, paths), { urgent: true });
     if (seq < file.acknowledgedSeq) {
       const wanted = file.acknowledgedSeq;
-      throw new VerbatimError(
-        'recording_lost',
-        `${file.path}: block ${seq} of ${wanted} is the last to be found`,
-      );
+      throw new VerbatimError('corrupt', `${file.path}: block ${seq} of ${wanted} is the last to be found`);
     }
     file.rebuilt();
     await this.#segments.synced(file, file.syncedSeq);
@@ -250,6 +265,23 @@ export class CommitLog {
     this.#schedule();
     this.#writeJournals();
     this.#trim();
+  }
+
+  /** Gives up the recordings that the disk, or a next journal, keeps waiting. */
+  #checkAge(): void {
+    const nowUs = this.clock.monotonicUs();
+    const late = nowUs - this.#ageCheckedUs > 2 * AGE_CHECK_MS * 1000;
+    this.#ageCheckedUs = nowUs;
+    // A process that stood still has kept its own blocks waiting and commits them next; a second time does not count.
+    this.#ageCheckLate = late && !this.#ageCheckLate;
+    if (this.#ageCheckLate) return;
+    for (const writer of this.#writers) {
+      const sinceUs = writer.undurableSinceUs;
+      if (sinceUs === undefined || nowUs - sinceUs <= MAX_UNDURABLE_MS * 1000) continue;
+      writer.fail(
+        new VerbatimError('recording_lost', `nothing became durable for more than ${MAX_UNDURABLE_MS} ms`),
+      );
+    }
   }
 
   #schedule(): void {
@@ -287,6 +319,7 @@ export class CommitLog {
 
   #start(): void {
     if (this.#commit !== undefined || this.#due.size === 0) return;
+    this.#commitStarted = performance.now();
     this.#commit = this.#run().finally(() => {
       this.#commit = undefined;
       this.#schedule();

@@ -7,6 +7,8 @@ export interface CommitWriter {
   readonly path: string;
   /** Something is appended that no commit has taken yet. */
   readonly hasWork: boolean;
+  /** When the oldest thing was appended that is not durable yet, on the log's monotonic clock; undefined if all is. */
+  readonly undurableSinceUs: number | undefined;
   /** Cuts what is there into blocks; undefined when nothing is. */
   seal(): SealedPart | undefined;
   /** The part is in the log and synced. Answers how many appended things that acknowledges. */

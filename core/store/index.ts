@@ -16,6 +16,7 @@ export {
   writeFileDurable,
 } from './durable.ts';
 export type { DataFile, StoreFiles } from './files.ts';
+export { endsWithEnd } from './journal-end.ts';
 export type {
   BlockType,
   JournalEnd,

@@ -10,7 +10,7 @@ import { encodeJson, RECORD_HEADER_BYTES } from './journal-format.ts';
 /** A DATA block is cut at this size at the latest. */
 export const BLOCK_PLAINTEXT_BYTES = 32 * 1024;
 const FIRST_BUFFER_BYTES = 4 * 1024;
-/** Audio that waits for a log that does not keep up: about 40 s of a call. Past it the recording is lost. */
+/** Audio that waits for a log that does not keep up: far more than a call brings until the log gives it up by its age. */
 const MAX_WAITING_BYTES = 512 * 1024;
 /** Chunks that wait for the next commit; past it marks are refused. A commit comes every second at the latest. */
 const MAX_WAITING_CHUNKS = 256;
@@ -46,6 +46,8 @@ export interface JournalWriterOptions {
 
 interface Chunk {
   type: BlockType;
+  /** When its first content was appended, on the log's clock. */
+  sinceUs: number;
   monotonicUs: number;
   wallMs: number;
   plaintext: Buffer;
@@ -76,6 +78,10 @@ export class JournalWriter implements CommitWriter {
   #used = 0;
   #blockUs = 0;
   #blockWallMs = 0;
+  /** When the buffer's first packet was appended, on the log's clock: `#blockUs` is the caller's word. */
+  #blockSinceUs = 0;
+  /** The same for the oldest of what is sealed and not committed. */
+  #sealedSinceUs: number | undefined;
   #legsSeen = 0;
   #waiting: Chunk[] = [];
   #waitingBytes = 0;
@@ -157,6 +163,7 @@ export class JournalWriter implements CommitWriter {
     if (used === 0) {
       this.#blockUs = nowUs;
       this.#blockWallMs = this.#log.clock.wallMs();
+      this.#blockSinceUs = this.#log.clock.monotonicUs();
     }
     // A packet stamped before its block's first one counts as arrived with it: the field has no sign.
     const us = nowUs > this.#blockUs ? nowUs - this.#blockUs : 0;
@@ -222,7 +229,23 @@ export class JournalWriter implements CommitWriter {
     return this.#release();
   }
 
+  /**
+   * For a writer that is over, however it ended: resolves when its journal files hold everything acknowledged, synced.
+   * Then nothing of this process touches them any more. Rejects while the disk does not let it, and may be asked again;
+   * `corrupt` means that it never will.
+   */
+  async makeWhole(): Promise<void> {
+    await this.close();
+    if (!this.#whole) await this.#makeFilesWhole();
+  }
+
   // From here on: called by the commit log.
+
+  get undurableSinceUs(): number | undefined {
+    if (this.#error !== undefined) return undefined;
+    const waitingUs = this.#waiting[0]?.sinceUs ?? (this.#used > 0 ? this.#blockSinceUs : undefined);
+    return this.#sealedSinceUs ?? waitingUs;
+  }
 
   get hasWork(): boolean {
     const sealable = this.#state === 'open' || this.#state === 'ending';
@@ -232,6 +255,7 @@ export class JournalWriter implements CommitWriter {
   /** Cuts everything appended so far into blocks. The log calls this once a commit, never twice at a time. */
   seal(): SealedPart | undefined {
     if (!this.hasWork) return undefined;
+    this.#sealedSinceUs = this.undurableSinceUs;
     const slices: Slice[] = [];
     for (const chunk of this.#waiting) {
       const plaintext = chunk.plaintext.subarray(0, chunk.usedBytes);
@@ -252,6 +276,7 @@ export class JournalWriter implements CommitWriter {
   committed(part: SealedPart): number {
     const count = part.covers - this.#covered;
     this.#covered = part.covers;
+    this.#sealedSinceUs = undefined;
     this.#acknowledged = { epoch: part.file.identity.epoch, seq: part.seq, head: part.head.toString('hex') };
     this.#settle();
     return count;
@@ -285,7 +310,10 @@ export class JournalWriter implements CommitWriter {
     try {
       if (this.#broken.size >= MAX_EPOCHS) throw cause;
       const identity = { ...this.#options, epoch: old.identity.epoch + 1, prev: this.#acknowledged.head };
-      this.#file = await JournalFile.create(identity, this.#options.recipients, this.#log.context);
+      const next = await JournalFile.create(identity, this.#options.recipients, this.#log.context);
+      // The writer may have been given up meanwhile, and would not close this one.
+      if (this.#state === 'switching') this.#file = next;
+      else await next.close();
     } catch (error) {
       this.fail(storeError(error, 'next epoch'));
       return;
@@ -328,9 +356,13 @@ export class JournalWriter implements CommitWriter {
         this.#state = 'ending';
         await this.flush({ urgent: true });
       }
+    } catch (error) {
+      this.#log.report(storeError(error, `journal ${this.path}`));
+    }
+    try {
       if (!this.#whole) await this.#makeFilesWhole();
     } catch (error) {
-      // What the journals lack stays in the log for recovery, and the owner hears of it there.
+      // What the journals lack stays in the log for `makeWhole` or recovery, and the owner hears of it there.
       this.#log.report(storeError(error, `journal ${this.path}`));
     }
     this.#state = 'closed';
@@ -347,6 +379,8 @@ export class JournalWriter implements CommitWriter {
     // A commit may still bring blocks of ours.
     await this.#log.settled();
     await this.#log.syncJournal(this.#file).catch(() => this.#broken.add(this.#file));
+    // One that was closed with blocks to write has nothing to sync, and still lacks them.
+    if (this.#file.syncedSeq < this.#file.acknowledgedSeq) this.#broken.add(this.#file);
     for (const file of this.#broken) await this.#log.rebuild(file);
     this.#whole = true;
   }
@@ -363,7 +397,7 @@ export class JournalWriter implements CommitWriter {
       return true;
     }
     if (this.#used > 0) {
-      this.#push('data', this.#blockUs, this.#blockWallMs, this.#buffer, this.#used);
+      this.#pushPackets(this.#buffer, this.#used);
       this.#buffer = buffers.take(Math.max(needBytes, this.#used));
       this.#used = 0;
       if (this.#waitingBytes > MAX_WAITING_BYTES || this.#log.overfull) {
@@ -383,18 +417,24 @@ export class JournalWriter implements CommitWriter {
   #note(type: BlockType, plaintext: Buffer): void {
     if (this.#used > 0) {
       const packets = Buffer.from(this.#buffer.subarray(0, this.#used));
-      this.#push('data', this.#blockUs, this.#blockWallMs, packets, packets.length);
+      this.#pushPackets(packets, packets.length);
       this.#used = 0;
     }
     const { clock } = this.#log;
-    this.#push(type, clock.monotonicUs(), clock.wallMs(), plaintext, plaintext.length);
+    const [nowUs, wallMs] = [clock.monotonicUs(), clock.wallMs()];
+    this.#push({ type, sinceUs: nowUs, monotonicUs: nowUs, wallMs, plaintext, usedBytes: plaintext.length });
     this.#appended += 1;
   }
 
-  #push(type: BlockType, monotonicUs: number, wallMs: number, plaintext: Buffer, usedBytes: number): void {
-    this.#waiting.push({ type, monotonicUs, wallMs, plaintext, usedBytes });
-    this.#waitingBytes += usedBytes;
-    this.#log.waitingBytes += usedBytes;
+  #pushPackets(plaintext: Buffer, usedBytes: number): void {
+    const [sinceUs, monotonicUs, wallMs] = [this.#blockSinceUs, this.#blockUs, this.#blockWallMs];
+    this.#push({ type: 'data', sinceUs, monotonicUs, wallMs, plaintext, usedBytes });
+  }
+
+  #push(chunk: Chunk): void {
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.usedBytes;
+    this.#log.waitingBytes += chunk.usedBytes;
   }
 
   #dropWaiting(): void {

@@ -48,7 +48,7 @@ async function crashed(dir: string, store: Store, rounds = 4): Promise<Crashed> 
   mkdirSync(dirname(walDir), { recursive: true });
   cpSync(live, walDir, { recursive: true });
   cpSync(store.paths.journals, journalsDir, { recursive: true });
-  rmSync(join(walDir, 'owner.json'));
+  for (const name of readdirSync(walDir)) if (name.startsWith('owner.')) rmSync(join(walDir, name));
   await log.close();
   return { walDir, journalsDir, segment, commits, paths };
 }

@@ -1,5 +1,6 @@
+import type { Dirent } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { copyFile, link, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { copyFile, link, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { VerbatimError } from '#protocol';
 import { fsyncDir, isErrno, temporaryName } from './durable.ts';
@@ -7,7 +8,9 @@ import { storeError } from './files.ts';
 import { BLOCK_HEADER_BYTES, CHAIN_BYTES, chainHead } from './journal-format.ts';
 import { readJournal } from './journal-reader.ts';
 import { scanSegment } from './log-format.ts';
-import { listSegments, logIsOwned, OWNER_FILE } from './log-segments.ts';
+import type { LogOwner } from './log-owner.ts';
+import { ownersOf, takeLog } from './log-owner.ts';
+import { listSegments } from './log-segments.ts';
 import { journalName, parseJournalName } from './paths.ts';
 
 /** A segment is 64 MiB and its last commit; a much larger file is not ours. */
@@ -42,12 +45,55 @@ export interface LogRecovery {
 
 /**
  * Replays the log of a recorder that is gone into the journals and removes it. Idempotent: it may be stopped
- * and started again at any point. A log with a broken journal is kept. `conflict` while the recorder runs.
+ * and started again at any point, and only one process does it. A log with a broken journal is kept. A log that is
+ * not there needs nothing. `conflict` while the recorder, or another recovery, runs.
  */
 export async function recoverLog(options: { walDir: string; journalsDir: string }): Promise<LogRecovery> {
   const { walDir, journalsDir } = options;
-  if (await logIsOwned(walDir))
-    throw new VerbatimError('conflict', `${walDir} belongs to a process that runs`);
+  let owner: LogOwner;
+  try {
+    owner = await takeLog(walDir);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return { segments: 0, blocks: 0, badPages: 0, journals: [], removed: true };
+    throw error;
+  }
+  try {
+    return await replayLog(walDir, journalsDir);
+  } finally {
+    // Also removes the directory, unless segments or files that are not ours are left in it.
+    await owner.release();
+    await fsyncDir(dirname(walDir));
+  }
+}
+
+/** Replays every log below `walRoot` whose process is gone. Logs in use are left alone. */
+export async function recoverLogs(options: { walRoot: string; journalsDir: string }): Promise<LogRecovery[]> {
+  const recoveries: LogRecovery[] = [];
+  let entries: Dirent[];
+  try {
+    entries = await readdir(options.walRoot, { withFileTypes: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  for (const name of names.sort()) {
+    const walDir = join(options.walRoot, name);
+    try {
+      // Some other directory, or one that is about to get its owner: there is nothing to replay.
+      if ((await ownersOf(walDir)).length + (await listSegments(walDir)).length === 0) continue;
+      recoveries.push(await recoverLog({ walDir, journalsDir: options.journalsDir }));
+    } catch (error) {
+      // Its recorder lives, or took it away in this moment.
+      if (!isErrno(error, 'ENOENT') && !(error instanceof VerbatimError && error.code === 'conflict'))
+        throw error;
+    }
+  }
+  return recoveries;
+}
+
+/** By the owner only. */
+async function replayLog(walDir: string, journalsDir: string): Promise<LogRecovery> {
   const segments = await listSegments(walDir);
   const index = await indexLog(segments);
   const journals: ReplayedJournal[] = [];
@@ -57,32 +103,8 @@ export async function recoverLog(options: { walDir: string; journalsDir: string 
   }
   // The journals are synced, each by its replay. Only then may the log go.
   const removed = journals.every((journal) => journal.status !== 'broken');
-  if (removed) {
-    for (const segment of segments) await unlink(segment);
-    await rm(join(walDir, OWNER_FILE), { force: true });
-    // Anything else in there is not ours to delete: then the directory stays.
-    await rmdir(walDir).catch(() => undefined);
-    if (segments.length > 0) await fsyncDir(dirname(walDir));
-  }
+  if (removed) for (const segment of segments) await unlink(segment);
   return { segments: segments.length, blocks: index.blocks, badPages: index.badPages, journals, removed };
-}
-
-/** Replays every log below `walRoot` whose process is gone. Logs in use are left alone. */
-export async function recoverLogs(options: { walRoot: string; journalsDir: string }): Promise<LogRecovery[]> {
-  const recoveries: LogRecovery[] = [];
-  let names: string[];
-  try {
-    names = await readdir(options.walRoot);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-  for (const name of names.sort()) {
-    const walDir = join(options.walRoot, name);
-    if (!(await stat(walDir)).isDirectory() || (await logIsOwned(walDir))) continue;
-    recoveries.push(await recoverLog({ walDir, journalsDir: options.journalsDir }));
-  }
-  return recoveries;
 }
 
 /** The journals of one recording, oldest epoch first, whatever any queue or database says. */

@@ -1,14 +1,13 @@
-import { readdir, readFile, rm, rmdir, unlink } from 'node:fs/promises';
+import { readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VerbatimError } from '#protocol';
-import { fsyncDir, isErrno, mkdirDurable, writeFileDurable } from './durable.ts';
+import { fsyncDir, isErrno } from './durable.ts';
 import type { DataFile, StoreFiles } from './files.ts';
 import { storeError } from './files.ts';
 import type { JournalFile } from './journal-file.ts';
 import { alignUp, LOG_PAGE_BYTES } from './log-format.ts';
 
 const SEGMENT_NAME = /^[0-9]{12}\.wal$/;
-export const OWNER_FILE = 'owner.json';
 const PADDING = Buffer.alloc(LOG_PAGE_BYTES);
 /** The share of an old segment's journals that are synced each second: it is gone after a few seconds. */
 const TRIM_SHARE = 8;
@@ -170,60 +169,4 @@ export async function listSegments(dir: string): Promise<string[]> {
     .filter((name) => SEGMENT_NAME.test(name))
     .sort()
     .map((name) => join(dir, name));
-}
-
-export interface LogOwner {
-  release(): Promise<void>;
-}
-
-/** Marks a log directory as this process's. `conflict` when a living process has it. */
-export async function claimLog(dir: string): Promise<LogOwner> {
-  await mkdirDurable(dir);
-  if (await logIsOwned(dir)) throw new VerbatimError('conflict', `${dir} belongs to a process that runs`);
-  const path = join(dir, OWNER_FILE);
-  // The one before is gone. Of two processes that come this far together only one creates the file.
-  await rm(path, { force: true });
-  try {
-    const owner = { pid: process.pid, started: await processStart(process.pid) };
-    await writeFileDurable(path, JSON.stringify(owner), { exclusive: true });
-  } catch (error) {
-    throw storeError(error, `commit log ${dir}`);
-  }
-  return {
-    async release() {
-      await rm(path, { force: true });
-      // Segments that a journal still needs keep the directory.
-      await rmdir(dir).catch(() => undefined);
-    },
-  };
-}
-
-/** True while the process that writes this log runs on this machine. */
-export async function logIsOwned(dir: string): Promise<boolean> {
-  let owner: unknown;
-  try {
-    owner = JSON.parse(await readFile(join(dir, OWNER_FILE), 'utf8'));
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || error instanceof SyntaxError) return false;
-    throw error;
-  }
-  if (typeof owner !== 'object' || owner === null || !('pid' in owner) || !('started' in owner)) return false;
-  if (typeof owner.pid !== 'number' || !Number.isSafeInteger(owner.pid)) return false;
-  const started = await processStart(owner.pid);
-  return started !== undefined && started === owner.started;
-}
-
-/** Boot id and start time: a process id alone is given again to another process. */
-async function processStart(pid: number): Promise<string | undefined> {
-  try {
-    const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    // Field 22; the second field is a name in parentheses that may contain anything.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A zombie has ended; only its parent has not noticed.
-    return fields[0] === 'Z' ? undefined : `${boot.trim()} ${fields[19]}`;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ESRCH')) return undefined;
-    throw error;
-  }
 }

@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { FinaliseStage } from '../../recorder-worker/finalise.ts';
 import { finaliseRecording } from '../../recorder-worker/finalise.ts';
-import { generateCall, PLAIN_LEG } from '../../recorder-worker/test/calls.ts';
-import type { Keys } from '../../recorder-worker/test/journals.ts';
 import { createKeys, writeJournal } from '../../recorder-worker/test/journals.ts';
+import { generatedRecords } from './generated-call.ts';
 
 const USAGE = `usage: scripts/bench/finalise [--minutes 60] [--runs 5] [--calls 1]
 
@@ -42,7 +41,8 @@ async function main(minutes: number, runs: number, calls: number): Promise<void>
   const dir = await mkdtemp(join(tmpdir(), 'verbatim-bench-'));
   try {
     const keys = await createKeys();
-    const journal = await generate(dir, keys, minutes);
+    const records = generatedRecords(minutes);
+    const { path: journal } = await writeJournal({ dir, keys, recording: RECORDING, records });
     const { size } = await stat(journal);
     const finalise = (name: string, times: Map<Row, number[]>) =>
       timed(times, 'total', () =>
@@ -83,20 +83,6 @@ async function main(minutes: number, runs: number, calls: number): Promise<void>
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
-}
-
-async function generate(dir: string, keys: Keys, minutes: number): Promise<string> {
-  const shape = { ...PLAIN_LEG, loss: 0.01, retransmit: 0.5, duplicate: 0.002, reorder: 0.005, jitterMs: 6 };
-  const { records } = generateCall({
-    seed: 1,
-    durationMs: minutes * 60_000,
-    payloadBytes: 80,
-    legs: [
-      { ...shape, ppm: 60, firstSequence: 65_000, firstTimestamp: 4_294_000_000 },
-      { ...shape, ssrc: 0x2000, ppm: -60, startMs: 240, configChanges: 0.05 },
-    ],
-  });
-  return (await writeJournal({ dir, keys, recording: RECORDING, records })).path;
 }
 
 async function timed<T>(times: Map<Row, number[]>, name: 'total', work: () => Promise<T>) {

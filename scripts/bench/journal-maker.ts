@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { CommitLog, FLAG_RTCP, JournalWriter } from '#store';
 import { isRtcp } from '../../recorder-worker/rtp/packet.ts';
-import { generateCall, PLAIN_LEG } from '../../recorder-worker/test/calls.ts';
+import { generatedRecords } from './generated-call.ts';
 
 /**
  * A process that writes the journals of long calls with the recorder's own writer: the same generated packets for all
@@ -28,7 +28,7 @@ const report: JournalReport = { packetsPerCall: await write(order) };
 process.send?.(report, () => process.disconnect());
 
 async function write(order: JournalOrder): Promise<number> {
-  const records = recordsOf(order.minutes);
+  const records = generatedRecords(order.minutes);
   const startUs = records[0]?.monotonicUs ?? 0;
   const startMs = Date.now() - order.minutes * 60_000;
   let nowUs = startUs;
@@ -70,18 +70,4 @@ async function write(order: JournalOrder): Promise<number> {
     await log.close();
   }
   return records.length;
-}
-
-/** Two legs with what networks and sound cards do to them: loss, retransmissions, jitter, drift. */
-function recordsOf(minutes: number) {
-  const shape = { ...PLAIN_LEG, loss: 0.01, retransmit: 0.5, duplicate: 0.002, reorder: 0.005, jitterMs: 6 };
-  return generateCall({
-    seed: 1,
-    durationMs: minutes * 60_000,
-    payloadBytes: 80,
-    legs: [
-      { ...shape, ppm: 60, firstSequence: 65_000, firstTimestamp: 4_294_000_000 },
-      { ...shape, ssrc: 0x2000, ppm: -60, startMs: 240, configChanges: 0.05 },
-    ],
-  }).records;
 }

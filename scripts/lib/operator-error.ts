@@ -26,6 +26,16 @@ export function sentenceOf(error: unknown): string {
   return system ?? `Something went wrong that should not: ${error.stack ?? error.message}`;
 }
 
+/** An operator's command: what it throws becomes a sentence on standard error and the exit code 1. */
+export async function runCommand(main: (argv: string[]) => Promise<void>): Promise<void> {
+  try {
+    await main(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${sentenceOf(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+
 function systemSentence(code: string, error: Error): string | undefined {
   const path = 'path' in error && typeof error.path === 'string' ? error.path : 'a file';
   switch (code) {

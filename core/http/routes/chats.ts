@@ -1,11 +1,11 @@
 import { Type } from 'typebox';
-import { Chat, ExternalId, PutChatBody, VerbatimError } from '#protocol';
+import { Chat, PutChatBody, VerbatimError } from '#protocol';
 import { appOf } from '../caller.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
 import { HTTP_LIMITS } from '../limits.ts';
 import { problems } from '../openapi.ts';
+import { found, idParams as params } from './found.ts';
 
-const params = Type.Object({ id: ExternalId });
 const tags = ['chats'];
 
 /** The messenger's chats: who may call whom. Calls exist in direct chats only (F2). */
@@ -32,11 +32,7 @@ export function chatRoutes(app: HttpApp, { directory }: HttpDeps): void {
       config,
       schema: { tags, summary: 'One chat', params, response: { 200: Chat, default: problems } },
     },
-    async (request) => {
-      const chat = await directory.findChat(appOf(request).appId, request.params.id);
-      if (chat === undefined) throw new VerbatimError('not_found');
-      return chat;
-    },
+    async (request) => found(await directory.findChat(appOf(request).appId, request.params.id)),
   );
   app.delete(
     '/v1/chats/:id',

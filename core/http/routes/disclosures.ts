@@ -1,8 +1,9 @@
 import { Type } from 'typebox';
-import { Disclosure, Locale, PutDisclosureBody, VerbatimError } from '#protocol';
+import { Disclosure, Locale, PutDisclosureBody } from '#protocol';
 import { appOf, viewerOf } from '../caller.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
 import { problems } from '../openapi.ts';
+import { found } from './found.ts';
 
 const params = Type.Object({ locale: Locale });
 const tags = ['disclosures'];
@@ -35,10 +36,6 @@ export function disclosureRoutes(app: HttpApp, { directory }: HttpDeps): void {
         response: { 200: Disclosure, default: problems },
       },
     },
-    async (request) => {
-      const text = await directory.findDisclosure(viewerOf(request).appId, request.params.locale);
-      if (text === undefined) throw new VerbatimError('not_found');
-      return text;
-    },
+    async (request) => found(await directory.findDisclosure(viewerOf(request).appId, request.params.locale)),
   );
 }

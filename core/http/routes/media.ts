@@ -35,6 +35,11 @@ export function mediaRoutes(app: HttpApp, { library }: HttpDeps): void {
       const playback = await library.play(request.params.grantId, request.query, request.headers.cookie);
       // Also when the client goes away before the first byte.
       reply.raw.once('close', () => void playback.close());
+      // It may have gone while the file was opened, and then nothing will say so again.
+      if (reply.raw.destroyed) {
+        await playback.close();
+        return reply.hijack();
+      }
       try {
         return answer(playback, request, reply);
       } catch (error) {

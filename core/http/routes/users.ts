@@ -1,10 +1,9 @@
-import { Type } from 'typebox';
-import { ExternalId, PutUserBody, User, VerbatimError } from '#protocol';
+import { PutUserBody, User } from '#protocol';
 import { appOf } from '../caller.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
 import { problems } from '../openapi.ts';
+import { found, idParams as params } from './found.ts';
 
-const params = Type.Object({ id: ExternalId });
 const tags = ['users'];
 
 /** The messenger's users: names and pictures for the call screen, roles for what they may do. */
@@ -30,10 +29,6 @@ export function userRoutes(app: HttpApp, { directory }: HttpDeps): void {
       config,
       schema: { tags, summary: 'One user', params, response: { 200: User, default: problems } },
     },
-    async (request) => {
-      const user = await directory.findUser(appOf(request).appId, request.params.id);
-      if (user === undefined) throw new VerbatimError('not_found');
-      return user;
-    },
+    async (request) => found(await directory.findUser(appOf(request).appId, request.params.id)),
   );
 }
