@@ -84,6 +84,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     opened.push({ name: 'recording', close: () => recording.close() });
     const media = await createMediaServer(mediaOptions(config, log));
     opened.push({ name: 'media', close: () => media.close() });
+    recording.on('recorderGone', (recorderId) => media.forgetRecorder(recorderId));
 
     const devices = new DeviceRegistry();
     const calls = new CallService({

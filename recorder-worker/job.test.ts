@@ -13,6 +13,7 @@ import {
   dataPaths,
   FLAG_RTCP,
   generateServerIdentity,
+  MAX_UNDURABLE_MS,
   mkdirDurable,
   readIdentity,
   readJournal,
@@ -20,7 +21,6 @@ import {
   systemClock,
   verifyJournal,
 } from '#store';
-import { MAX_UNDURABLE_MS } from '../core/store/commit-log.ts';
 import { diskError, FailingFiles } from '../core/store/testing.ts';
 import type { SessionDeps } from './job.ts';
 import { CaptureSession } from './job.ts';

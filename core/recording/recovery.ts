@@ -110,7 +110,7 @@ export class Recovery {
 
   /**
    * Waits until nobody writes the journals of this recording any more: its recorder is gone and the log replayed, or
-   * recorder said so, or the journal has its END. False when none of it happens in time.
+   * its recorder said so, or the journal has its END. False when none of it happens in time.
    */
   async released(recordingId: string, recorderId: string | null, timeoutMs: number): Promise<boolean> {
     if (recorderId === null) return true;

@@ -83,7 +83,11 @@ const MAX_REQUEUES = 3;
  * a recorder that is new. `recover` takes up what an
  * earlier daemon left; a sweep takes up what the queue lost. Nothing stays in between for ever.
  */
-export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; recorder: [string] }> {
+export class RecordingService extends EventEmitter<{
+  changed: [RecordingRow];
+  recorder: [string];
+  recorderGone: [string];
+}> {
   readonly #db: Database;
   readonly #log: Log;
   readonly #paths: DataPaths;
@@ -386,6 +390,7 @@ export class RecordingService extends EventEmitter<{ changed: [RecordingRow]; re
     if (captures.length > 0 && this.#closing === undefined)
       this.#log.error({ recorderId, reason, captures: captures.length }, 'a recorder is lost');
     for (const capture of captures) capture.lose(reason);
+    this.emit('recorderGone', recorderId);
     this.#forget(recorderId);
   }
 

@@ -5,7 +5,7 @@ export { createAgeHeader, openAgeHeader } from './age.ts';
 export type { Clock } from './clock.ts';
 export { monotonicUs, systemClock } from './clock.ts';
 export type { CommitLogOptions, CommitLogStats } from './commit-log.ts';
-export { CommitLog } from './commit-log.ts';
+export { CommitLog, MAX_UNDURABLE_MS } from './commit-log.ts';
 export type { WriteOptions } from './durable.ts';
 export {
   fsyncDir,

@@ -28,6 +28,8 @@ async function run({ dataDir, queue, env, spoken, unheard }: DaemonOrder): Promi
   const children = { recorder: true, finaliser: true, env };
   const service = await RecordingService.open({ db, queue, dataDir, log: silent, children });
   const media = await MediaSide.open();
+  // On a busy machine the worker process takes longer to start than a call waits.
+  await service.whenRecorder(20_000);
   const capturing = new Promise((resolve) => service.once('changed', resolve));
   const capture = await service.open(spoken);
   await capture.start(media.source, media.legs);
