@@ -48,6 +48,8 @@ async function setUp(t: Test, queue: QueueSettings) {
     VERBATIM_DATA_DIR: dataDir,
     VERBATIM_DATABASE_URL: queue.databaseUrl,
     VERBATIM_LOG_LEVEL: process.env.WORKER_LOG ?? 'silent',
+    // Node ignores the signal of a write past the limit, but what tap loads into a child ends it unless somebody listens.
+    NODE_OPTIONS: "--import=data:text/javascript,process.on('SIGXFSZ',()=>{})",
     ...(queue.redisUrl === undefined ? {} : { VERBATIM_REDIS_URL: queue.redisUrl }),
   };
   const start = async (workers: boolean, more: Partial<RecordingServiceOptions> = {}) => {

@@ -79,8 +79,8 @@ const MAX_REQUEUES = 3;
 
 /**
  * Every recording's life: `open` when a call is accepted, the `Capture` while it runs, then finalising, until the row
- * says `available` or `failed`. Emits `changed` with the row after each change of state, and `recorder` with the id of
- * a recorder that is new. `recover` takes up what an
+ * says `available` or `failed`. Emits `changed` with the row after each change of state, `recorder` with the id of a
+ * recorder that is new, and `recorderGone` with that of one that is lost or has left. `recover` takes up what an
  * earlier daemon left; a sweep takes up what the queue lost. Nothing stays in between for ever.
  */
 export class RecordingService extends EventEmitter<{
