@@ -51,7 +51,7 @@ t.test(
       'F3 the menu',
     );
     await alice.page.getByTestId('call-secure').click();
-    await alice.page.locator('[data-testid=consent-text]', { hasText: /./ }).waitFor();
+    await alice.page.locator('[data-testid=consent-text]', { hasText: /recorded/ }).waitFor();
     const disclosure = await alice.page.getByTestId('consent-text').innerText();
     t.match(disclosure, /recorded/, 'F4 the caller reads the disclosure text first');
     t.notOk(
