@@ -61,6 +61,7 @@ t.test(
     await alice.page.getByTestId('consent-confirm').click();
 
     await bob.waitStatus('incoming');
+    await bob.page.locator('[data-testid=incoming-disclosure]', { hasText: /recorded/ }).waitFor();
     t.equal(await bob.page.getByTestId('incoming-title').innerText(), 'Incoming secure call');
     t.match(
       await bob.page.getByTestId('incoming-disclosure').innerText(),
