@@ -142,6 +142,31 @@ export const ConfigSchema = Type.Object(
           }),
         ),
         minFreeMegabytes: count(512, 0, 10_000_000),
+        reserveMegabytes: count(100, 0, 100_000),
+      },
+      closed,
+    ),
+    ledger: Type.Object(
+      {
+        origin: Type.Optional(
+          Type.String({
+            pattern: '^[a-z0-9][a-z0-9.:/_-]{2,127}$',
+            expected: 'a name such as calls.example.org/ledger: lower case, without scheme and spaces',
+          }),
+        ),
+        signerDir: Type.Optional(file('a folder outside the data folder')),
+      },
+      closed,
+    ),
+    scrub: Type.Object(
+      {
+        megabytesPerSecond: Type.Number({
+          default: 4,
+          minimum: 0,
+          maximum: 10_000,
+          expected: 'a rate in MB/s, 0 turns the background check off',
+        }),
+        everyHours: count(24, 1, 10_000),
       },
       closed,
     ),

@@ -100,6 +100,12 @@ export const ERRORS = {
     fault: 'operator',
     title: 'There is not enough disk space for a recording',
   },
+  evidence_unavailable: {
+    status: 503,
+    rpc: -32034,
+    fault: 'operator',
+    title: 'The ledger takes no entries, so the secure call cannot start',
+  },
   // Recordings
   recording_not_ready: {
     status: 409,
@@ -108,6 +114,12 @@ export const ERRORS = {
     title: 'The recording is not available yet',
   },
   recording_failed: { status: 410, rpc: -32041, fault: 'us', title: 'There is no recording of this call' },
+  no_evidence: {
+    status: 409,
+    rpc: -32043,
+    fault: 'caller',
+    title: 'There is no evidence bundle of this recording',
+  },
   grant_invalid: {
     status: 403,
     rpc: -32042,

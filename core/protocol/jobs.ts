@@ -27,6 +27,8 @@ export const CaptureJob = Type.Object({
   recordingId: Uuid,
   callId: Uuid,
   epoch: Type.Integer({ minimum: 1 }),
+  /** The last known head (hex) of the epoch before, when this one continues a recording whose recorder was lost. */
+  prev: Type.Optional(Type.String()),
   /** After this time nobody waits for the answer any more: the recorder must not start (Unix ms). */
   expiresAtMs: Type.Integer(),
 });
@@ -39,6 +41,10 @@ export const RECORDER_TIMES = {
   lostAfterMs: 2_000,
   /** How long the daemon waits for a recorder to take a job and listen. */
   openMs: 3_000,
+  /** How long a call whose recorder was lost waits, silent, until another one has audio of both legs. */
+  reattachMs: 3_000,
+  /** How often the head of a running capture is told. */
+  headEveryMs: 10_000,
 } as const;
 
 /** One leg as the recorder will see it on its UDP socket. The SSRC is chosen by the media worker. */
@@ -57,10 +63,20 @@ export const FinaliseJob = Type.Object({
   callId: Uuid,
   /** The journals to read, oldest epoch first. */
   epochs: Type.Array(Type.Integer({ minimum: 1 })),
+  /** The last head of each epoch that left the server: a journal that does not hold it was rolled back or replaced. */
+  acknowledged: Type.Optional(
+    Type.Array(
+      Type.Object({ epoch: Type.Integer({ minimum: 1 }), seq: Type.Integer(), head: Type.String() }),
+    ),
+  ),
 });
 export type FinaliseJob = Type.Static<typeof FinaliseJob>;
 
-/** Coverage of one leg of a finished recording. */
+/** A stretch of a recording: offset from its start, and length. */
+export const Span = Type.Object({ atMs: Type.Integer(), lengthMs: Type.Integer() });
+export type Span = Type.Static<typeof Span>;
+
+/** Coverage of one leg of a finished recording (F37). */
 export const LegReport = Type.Object({
   side: Side,
   packets: Type.Integer(),
@@ -69,7 +85,11 @@ export const LegReport = Type.Object({
   /** Packets that are in the journal but not in the file, because they hold no Opus audio. */
   unusable: Type.Optional(Type.Integer()),
   /** Spans without audio longer than a second: offset from the start and length. */
-  gaps: Type.Array(Type.Object({ atMs: Type.Integer(), lengthMs: Type.Integer() })),
+  gaps: Type.Array(Span),
+  /** While this side had muted its own microphone, by its own word. */
+  mutes: Type.Optional(Type.Array(Span)),
+  /** How often this side's media path broke and came back. */
+  reconnects: Type.Optional(Type.Integer()),
 });
 export type LegReport = Type.Static<typeof LegReport>;
 
@@ -92,6 +112,17 @@ export const FinaliseResult = Type.Union([
     combined: Type.Boolean(),
     /** The audio ends before the call did: the journal had a torn tail or no END. */
     truncated: Type.Boolean(),
+    // What the evidence needs besides. Absent in reports of earlier versions.
+    /** Of the file as downloaded, hex. */
+    sha512: Type.Optional(Type.String()),
+    /** Of the file as downloaded (zip's CRC-32), unsigned. */
+    crc32: Type.Optional(Type.Integer()),
+    /** The age header on disk: size and SHA-256 (hex). */
+    hdr: Type.Optional(Type.Object({ sizeBytes: Type.Integer(), sha256: Type.String() })),
+    /** Between two epochs: nothing was recorded of either leg, because a recorder was lost. */
+    holes: Type.Optional(Type.Array(Span)),
+    /** The reason in the last journal's END; null when it has none. */
+    endReason: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   }),
   Type.Object({ ok: Type.Literal(false), reason: Type.String(), detail: Type.String() }),
 ]);
@@ -173,6 +204,12 @@ export const RecorderEvent = Type.Union([
     recorderId: Type.String(),
     seq: Type.Integer(),
     head: Type.String(),
+  }),
+  /** Newest acknowledged heads of running captures, each told about every 10 s; only what is in the log and synced. */
+  Type.Object({
+    type: Type.Literal('heads'),
+    recorderId: Type.String(),
+    heads: Type.Array(Type.Object({ ...ref, seq: Type.Integer(), head: Type.String() }), { maxItems: 256 }),
   }),
   /** END is durable. */
   Type.Object({

@@ -134,7 +134,12 @@ export const PutDisclosureBody = Type.Object(
   closed,
 );
 
-export const Disposition = Type.Union([Type.Literal('inline'), Type.Literal('attachment')]);
+/** `bundle` is the evidence bundle (F38) in place of the audio file. */
+export const Disposition = Type.Union([
+  Type.Literal('inline'),
+  Type.Literal('attachment'),
+  Type.Literal('bundle'),
+]);
 export type Disposition = Type.Static<typeof Disposition>;
 export const PostGrantBody = Type.Object({ disposition: Type.Optional(Disposition) }, closed);
 export const Grant = Type.Object({
@@ -145,6 +150,69 @@ export const Grant = Type.Object({
   endsAt: Type.String(),
 });
 export type Grant = Type.Static<typeof Grant>;
+
+/** An entry of the ledger with its proof, as exact bytes. */
+export const ProvenEntry = Type.Object({
+  index: Type.Integer(),
+  /** The stored JSON bytes, base64. */
+  entry: Type.String(),
+  /** C2SP tlog-proof text: inclusion of this entry in the checkpoint that it contains. */
+  proof: Type.String(),
+});
+export type ProvenEntry = Type.Static<typeof ProvenEntry>;
+
+/** What the ledger says of one recording, for a party of the call. */
+export const RecordingEvidence = Type.Object({
+  recordingId: Uuid,
+  vkey: Type.String(),
+  /** All entries of the recording so far, oldest first. */
+  entries: Type.Array(ProvenEntry),
+  /** The last receipt of each epoch. */
+  receipts: Type.Array(
+    Type.Object({
+      epoch: Type.Integer(),
+      seq: Type.Integer(),
+      head: Type.String(),
+      note: Type.String(),
+    }),
+  ),
+});
+export type RecordingEvidence = Type.Static<typeof RecordingEvidence>;
+
+export const ChainQuery = Type.Object({ after: Type.Integer({ minimum: 0, maximum: 0xffffffff }) }, closed);
+/** The light chain of a journal: what takes the head after one block to the last head, without any audio. */
+export const JournalChain = Type.Object({
+  epoch: Type.Integer(),
+  after: Type.Integer(),
+  /** For each following block its 32-byte header and the SHA-256 of its ciphertext, 64 bytes each; base64. */
+  blocks: Type.String(),
+});
+export type JournalChain = Type.Static<typeof JournalChain>;
+
+/** A client's receipt does not fit the finished recording. The server checks the receipt's signature before it believes it. */
+export const PostMismatchBody = Type.Object(
+  { note: Type.String({ minLength: 1, maxLength: 2048 }) },
+  closed,
+);
+export const MismatchAnswer = Type.Object({
+  /** Whether the server, too, finds that its own signed receipt is not in the journal. */
+  confirmed: Type.Boolean(),
+});
+
+export const ConsistencyQuery = Type.Object(
+  {
+    from: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+    to: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  },
+  closed,
+);
+/** RFC 6962 section 2.1.2: hashes in base64. */
+export const ConsistencyProof = Type.Object({
+  from: Type.Integer(),
+  to: Type.Integer(),
+  proof: Type.Array(Type.String()),
+});
+export type ConsistencyProof = Type.Static<typeof ConsistencyProof>;
 
 export const Health = Type.Object({
   status: Type.Union([Type.Literal('ok'), Type.Literal('degraded'), Type.Literal('failing')]),

@@ -70,7 +70,10 @@ export const CallView = Type.Object({
   mode: CallMode,
   side: Side,
   state: CallState,
-  /** True from the moment both legs are durably recorded until the call ends; always false in a voice call. */
+  /**
+   * True while both legs are durably recorded; always false in a voice call. An active secure call that is not recording
+   * has lost its recorder: nobody hears anything until another one has taken over, within seconds, or the call ends.
+   */
   recording: Type.Boolean(),
   recordingId: Type.Optional(Uuid),
   peer: Party,
@@ -79,8 +82,32 @@ export const CallView = Type.Object({
   activeAt: Type.Optional(Type.String()),
   endedAt: Type.Optional(Type.String()),
   endReason: Type.Optional(EndReason),
+  /** The newest checkpoint of the ledger (C2SP signed note) when a secure call ended: to be kept and compared later. */
+  checkpoint: Type.Optional(Type.String()),
 });
 export type CallView = Type.Static<typeof CallView>;
+
+/** The ledger that this server writes: what a client keeps of it is what makes a later change visible. */
+export const LedgerInfo = Type.Object({
+  /** The log's verifier key, C2SP signed-note form: `<origin>+<hash>+<base64>`. */
+  vkey: Type.String(),
+  /** The newest checkpoint (C2SP tlog-checkpoint, a signed note). */
+  checkpoint: Type.String(),
+});
+export type LedgerInfo = Type.Static<typeof LedgerInfo>;
+
+/** A head of a running capture, signed: `note` is a C2SP signed note over recording, epoch, seq and head. */
+export const HeadReceipt = Type.Object({
+  recordingId: Uuid,
+  callId: Uuid,
+  epoch: Type.Integer({ minimum: 1 }),
+  seq: Type.Integer(),
+  /** c[seq] of the journal, hex. */
+  head: Type.String(),
+  at: Type.String(),
+  note: Type.String(),
+});
+export type HeadReceipt = Type.Static<typeof HeadReceipt>;
 
 /** Everything a browser needs to build one WebRTC transport (mediasoup's own shapes). */
 export const TransportParams = Type.Object({
@@ -134,6 +161,8 @@ export const METHODS = {
       call: Type.Optional(CallView),
       /** A call that rings this user at the moment. */
       incoming: Type.Optional(CallView),
+      /** Absent while the ledger has no checkpoint yet. */
+      ledger: Type.Optional(LedgerInfo),
     }),
   },
   'session.end': {
@@ -223,6 +252,8 @@ export const NOTIFICATIONS = {
     state: Type.String(),
     reason: Type.Optional(Type.String()),
   }),
+  /** About every 10 s of a secure call: keep the newest of each epoch and hold it against the finished recording (F36). */
+  'recording.receipt': HeadReceipt,
   /** The server is about to close this connection; `code` is a key of CLOSE_CODES. */
   'session.closing': Type.Object({ code: Type.String(), message: Type.String() }),
 } as const satisfies Record<string, TObject>;

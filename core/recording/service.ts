@@ -307,6 +307,8 @@ export class RecordingService extends EventEmitter<{
       case 'listening':
         this.#listening(event);
         return;
+      case 'heads':
+        return;
       case 'released':
         this.#recovery.letGo(event.recordingId, event.recorderId);
         return;

@@ -9,17 +9,31 @@ export interface DataPaths {
   readonly journals: string;
   readonly wal: string;
   readonly recordings: string;
+  /** Tiles, entries, checkpoint and write-ahead file of the ledger. */
+  readonly ledger: string;
+  /** Journals and files that contradict themselves: kept as found, never read as a recording again. */
+  readonly quarantine: string;
+  /** Verifiers that evidence bundles carry, by the SHA-256 of their bytes: an old bundle stays the same bytes. */
+  readonly verifiers: string;
   readonly postgres: string;
   readonly logs: string;
   /** The server's age identity. */
   readonly identity: string;
   /** The age recipients of every recording, one a line. */
   readonly recipients: string;
+  /** The private key that signs checkpoints and receipts (C2SP signed note). */
+  readonly ledgerKey: string;
+  /** Its public verifier keys, oldest first, one a line. */
+  readonly ledgerVkeys: string;
   journal(recordingId: string, epoch: number): string;
   /** The commit log of one recorder process. */
   log(recorderId: string): string;
   pay(recordingId: string): string;
   hdr(recordingId: string): string;
+  /** The recording's salt: hides the parties and the content in the ledger, and dies with the header. */
+  salt(recordingId: string): string;
+  /** What opens the ledger's commitment of an available recording: hashes, coverage, the covering checkpoint. */
+  evidence(recordingId: string): string;
 }
 
 export function dataPaths(dataDir: string): DataPaths {
@@ -35,6 +49,11 @@ export function dataPaths(dataDir: string): DataPaths {
     journals,
     wal,
     recordings,
+    ledger: join(dataDir, 'ledger'),
+    quarantine: join(dataDir, 'quarantine'),
+    verifiers: join(dataDir, 'verifiers'),
+    ledgerKey: join(secrets, 'ledger.key'),
+    ledgerVkeys: join(keys, 'ledger.vkeys'),
     postgres: join(dataDir, 'postgres'),
     logs: join(dataDir, 'logs'),
     identity: join(secrets, IDENTITY_FILE),
@@ -43,6 +62,8 @@ export function dataPaths(dataDir: string): DataPaths {
     log: (recorderId) => join(wal, recorderId),
     pay: (recordingId) => join(recordings, `${recordingId}.pay`),
     hdr: (recordingId) => join(recordings, `${recordingId}.hdr`),
+    salt: (recordingId) => join(recordings, `${recordingId}.salt`),
+    evidence: (recordingId) => join(recordings, `${recordingId}.evd`),
   };
 }
 

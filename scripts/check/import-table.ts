@@ -25,6 +25,7 @@ const CORE = [
   'core/ledger',
   'core/store',
   'core/db',
+  'core/evidence',
   'core/auth',
   'core/media',
   'core/recording',
@@ -89,10 +90,22 @@ export const ROOMS: readonly Room[] = [
       'users-chats',
       'sessions-grants',
       'recordings',
+      'receipts',
+      'alarms',
       'calls',
       'consents',
       'library',
     ].map((name) => `core/db/${name}.ts`),
+  },
+  {
+    // What is entered about a call, signed and checked: between those who act and the files that prove it.
+    path: 'core/evidence',
+    rooms: ['core/store', 'core/ledger', 'core/db', 'core/protocol'],
+    packages: ['typebox'],
+    typesOfPackages: LOG,
+    builtins: 'all',
+    // The check of a data folder needs neither database nor secret: it is a door of its own.
+    doors: ['core/evidence/index.ts', 'core/evidence/audit.ts'],
   },
   {
     path: 'core/auth',
@@ -110,22 +123,22 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'core/recording',
-    rooms: ['core/store', 'core/db', 'core/protocol'],
+    rooms: ['core/store', 'core/db', 'core/evidence', 'core/protocol'],
     packages: ['typebox', ...QUEUE],
     typesOfPackages: LOG,
     builtins: 'all',
   },
   {
     path: 'core/call',
-    rooms: ['core/media', 'core/recording', 'core/db', 'core/protocol'],
+    rooms: ['core/media', 'core/recording', 'core/evidence', 'core/db', 'core/protocol'],
     packages: ['typebox'],
     typesOfPackages: LOG,
     builtins: 'all',
   },
   {
     path: 'core/library',
-    rooms: ['core/store', 'core/ledger', 'core/db', 'core/auth', 'core/protocol'],
-    packages: ['typebox'],
+    rooms: ['core/store', 'core/ledger', 'core/evidence', 'core/db', 'core/auth', 'core/protocol'],
+    packages: ['typebox', 'jose'],
     typesOfPackages: LOG,
     builtins: 'all',
   },
@@ -145,7 +158,15 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'core/http',
-    rooms: ['core/auth', 'core/call', 'core/recording', 'core/library', 'core/removal', 'core/protocol'],
+    rooms: [
+      'core/auth',
+      'core/call',
+      'core/recording',
+      'core/evidence',
+      'core/library',
+      'core/removal',
+      'core/protocol',
+    ],
     packages: ['typebox', ...FASTIFY],
     typesOfPackages: LOG,
     builtins: 'all',
@@ -180,8 +201,15 @@ export const ROOMS: readonly Room[] = [
     doors: ['recorder-worker/index.ts', 'recorder-worker/finalise.ts', 'recorder-worker/mux-read.ts'],
   },
   {
-    path: 'client/sdk',
+    // Runs wherever evidence is checked: browsers, Node, a page from a file. Web Crypto only, no server code.
+    path: 'client/verify',
     rooms: [],
+    packages: [],
+    builtins: 'none',
+  },
+  {
+    path: 'client/sdk',
+    rooms: ['client/verify'],
     typesOf: ['core/protocol'],
     packages: ['mediasoup-client'],
     typesOfPackages: ['typebox'],
@@ -200,7 +228,7 @@ export const ROOMS: readonly Room[] = [
   { path: 'admin/vite.config.ts', rooms: [], packages: ['vite'], builtins: 'all' },
   {
     path: 'scripts',
-    rooms: ['config', 'core/app.ts', ...CORE, 'recorder-worker'],
+    rooms: ['config', 'core/app.ts', ...CORE, 'recorder-worker', 'client/verify'],
     packages: [
       'age-encryption',
       'mediasoup',
