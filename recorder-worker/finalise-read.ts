@@ -1,4 +1,5 @@
 import { open, readFile } from 'node:fs/promises';
+import type { JournalState } from '#protocol';
 import type { JournalBlock, JournalResult } from '#store';
 import { readJournal } from '#store';
 import type { BufferLease } from './buffers.ts';
@@ -6,22 +7,25 @@ import { BufferPool } from './buffers.ts';
 import type { BuiltTimeline } from './timeline.ts';
 import { TimelineBuilder } from './timeline.ts';
 
-/** How far a journal was read: its last verified block. */
-export interface ReadEpoch {
-  epoch: number;
-  seq: number;
-  head: string;
-}
-
 export type ReadRecording =
   | {
       ok: true;
       timeline: BuiltTimeline;
-      journals: ReadEpoch[];
+      /** How far each journal was read, oldest first: its last verified block, and what lies behind it. */
+      journals: JournalState[];
       /** The last journal has no END: what was said after its last block is not there. */
       truncated: boolean;
+      /** The reason in the last journal's END; null when it has none. */
+      endReason: string | null;
     }
-  | { ok: false; reason: ReadFailure; detail: string };
+  | { ok: false; reason: ReadFailure; detail: string; journals: JournalState[] };
+
+/** A head that left the server while the recording ran. */
+export interface AcknowledgedHead {
+  epoch: number;
+  seq: number;
+  head: string;
+}
 
 /** `too_large`: longer than any call may be, and than the positions in memory can tell. */
 type ReadFailure = 'missing_journal' | 'corrupt_journal' | 'rollback_journal' | 'too_large';
@@ -38,10 +42,19 @@ export async function readRecording(options: {
   recordingId: string;
   journals: readonly string[];
   identity: string;
+  /** The journals must hold these: one that does not was rolled back or replaced. */
+  acknowledged?: readonly AcknowledgedHead[] | undefined;
   /** Where large buffers come from; the timeline is valid until it is released. */
   lease: BufferLease;
 }): Promise<ReadRecording> {
-  const { recordingId, identity, lease } = options;
+  const { recordingId, identity, lease, acknowledged = [] } = options;
+  const journals: JournalState[] = [];
+  const failed = (reason: ReadFailure, detail: string): ReadRecording => ({
+    ok: false,
+    reason,
+    detail,
+    journals,
+  });
   const opened: { path: string; bytes: Buffer; memory: Buffer; epoch: number }[] = [];
   let capacity = 0;
   for (const path of options.journals) {
@@ -61,24 +74,42 @@ export async function readRecording(options: {
   }
   opened.sort((a, b) => a.epoch - b.epoch);
   const builder = new TimelineBuilder(capacity, lease.take(capacity));
-  const journals: ReadEpoch[] = [];
   let truncated = false;
+  let endReason: string | null = null;
   /** Every head of the epochs so far: between an epoch and the one that it continues others may lie, empty. */
   const heads = new Set<string>();
   for (const { path, bytes, memory, epoch } of opened) {
     const { result, heads: own, prev } = await readEpoch(builder, bytes, identity);
+    if (epoch > 0) journals.push(stateOf(epoch, result));
     if (result.status === 'corrupt' || result.status === 'rollback') {
       return failed('corrupt_journal', `${path}: ${result.problem ?? result.status}`);
     }
-    if (prev !== null && journals.length > 0 && !heads.has(prev)) {
+    if (prev !== null && !heads.has(prev)) {
       return failed('rollback_journal', `epoch ${epoch} continues a block that no epoch before it has`);
     }
-    for (const head of own) heads.add(head);
+    for (const { seq, head } of acknowledged.filter((promised) => promised.epoch === epoch)) {
+      if (own.get(head) === seq) continue;
+      const found = `it has ${result.seq} blocks`;
+      return failed(
+        'rollback_journal',
+        `epoch ${epoch} lacks its acknowledged block ${seq}, or has another: ${found}`,
+      );
+    }
+    for (const head of own.keys()) heads.add(head);
     lease.give(memory);
-    if (epoch > 0) journals.push({ epoch, seq: result.seq, head: result.head });
     truncated = result.status !== 'complete';
+    endReason = result.endReason ?? null;
   }
-  return { ok: true, timeline: builder.build(), journals, truncated };
+  const lacking = acknowledged.find(({ epoch }) => !journals.some((journal) => journal.epoch === epoch));
+  if (lacking !== undefined) {
+    const { epoch, seq } = lacking;
+    return failed('rollback_journal', `epoch ${epoch} is gone, of which block ${seq} was acknowledged`);
+  }
+  return { ok: true, timeline: builder.build(), journals, truncated, endReason };
+}
+
+function stateOf(epoch: number, { status, seq, head, goodBytes, sizeBytes }: JournalResult): JournalState {
+  return { epoch, seq, head, status, goodBytes, tailBytes: sizeBytes - goodBytes };
 }
 
 /**
@@ -111,13 +142,13 @@ async function readEpoch(
   builder: TimelineBuilder,
   bytes: Buffer,
   identity: string,
-): Promise<{ result: JournalResult; heads: Set<string>; prev: string | null }> {
+): Promise<{ result: JournalResult; heads: Map<string, number>; prev: string | null }> {
   const reader = await readJournal(bytes, { identity });
   // An epoch may break before anything in it is acknowledged: the next one then names its c[0].
-  const heads = new Set<string>([reader.startHead]);
+  const heads = new Map([[reader.startHead, 0]]);
   let begun = false;
   for await (const block of reader) {
-    heads.add(block.head);
+    heads.set(block.head, block.seq);
     if (!begun) {
       builder.epoch(
         reader.header?.epoch ?? 0,
@@ -132,7 +163,10 @@ async function readEpoch(
   return { result: reader.result, heads, prev: reader.header?.prev ?? null };
 }
 
-function takeBlock(builder: TimelineBuilder, { type, plaintext, monotonicUs, mark }: JournalBlock): void {
+function takeBlock(builder: TimelineBuilder, block: JournalBlock): void {
+  const { type, plaintext, monotonicUs, wallMs, mark } = block;
+  builder.block(monotonicUs, wallMs);
+  if (mark !== undefined) builder.mark(mark);
   if (type === 'data' && plaintext !== undefined) builder.addDataBlock(plaintext, monotonicUs);
   if (mark?.leg !== undefined && mark.audioLevelExtId !== undefined) {
     builder.audioLevelId(mark.leg, mark.audioLevelExtId);
@@ -167,8 +201,4 @@ async function readIfThere(
   } finally {
     await handle.close();
   }
-}
-
-function failed(reason: ReadFailure, detail: string): ReadRecording {
-  return { ok: false, reason, detail };
 }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Decrypter } from 'age-encryption';
 import type { Test } from 'tap';
 import t from 'tap';
+import { readJournal } from '#store';
 import type { FinaliseOptions } from './finalise.ts';
 import { finaliseRecording } from './finalise.ts';
 import { framesOfJournal } from './finalise-read.ts';
@@ -317,6 +318,100 @@ t.test(
   },
 );
 
+t.test(
+  'F36 a journal without a head that was acknowledged is a rollback, which names epoch and block',
+  async (t) => {
+    const { dir, options } = folder(t);
+    const { records } = call(6_000);
+    const half = Math.floor(records.length / 2);
+    const base = { dir, keys, recording: RECORDING };
+    const first = await writeJournal({ ...base, records: records.slice(0, half), end: null });
+    const second = await writeJournal({ ...base, records: records.slice(half), epoch: 2, prev: first.head });
+    const heads = { first: await headsOf(first.path), second: await headsOf(second.path) };
+    const whole = options([first.path, second.path]);
+    const promise = (epoch: 1 | 2, seq: number) => ({
+      epoch,
+      seq,
+      head: (epoch === 1 ? heads.first : heads.second)[seq] ?? '',
+    });
+    const kept = await finaliseRecording({
+      ...whole,
+      acknowledged: [promise(1, first.seq), promise(1, 0), promise(2, 1), promise(2, second.seq)],
+    });
+    t.equal(kept.ok ? 'ok' : kept.detail, 'ok', 'all that was promised is there');
+
+    // The last whole block cut off, and the same number with another head: an old copy, and another journal.
+    const cut = join(dir, 'cut.scj');
+    const bytes = readFileSync(second.path);
+    writeFileSync(cut, bytes.subarray(0, await startOf(second.path, second.seq)));
+    for (const [name, journals, acknowledged, detail] of [
+      [
+        'cut',
+        [first.path, cut],
+        [promise(2, second.seq)],
+        `epoch 2 lacks its acknowledged block ${second.seq}`,
+      ],
+      [
+        'another',
+        [first.path, second.path],
+        [{ ...promise(2, 2), head: 'ab'.repeat(32) }],
+        'epoch 2 lacks its acknowledged block 2',
+      ],
+      [
+        'another number',
+        [first.path, second.path],
+        [{ ...promise(1, 2), seq: 3 }],
+        'epoch 1 lacks its acknowledged block 3',
+      ],
+      [
+        'gone',
+        [first.path],
+        [promise(1, 1), promise(2, 3)],
+        'epoch 2 is gone, of which block 3 was acknowledged',
+      ],
+      ['first gone', [second.path], [], 'epoch 2 continues a block that no epoch before it has'],
+    ] as const) {
+      const at = join(dir, 'recordings', name);
+      const result = await finaliseRecording({
+        ...options([...journals]),
+        pay: `${at}.pay`,
+        hdr: `${at}.hdr`,
+        acknowledged,
+      });
+      t.equal(result.ok ? 'ok' : result.reason, 'rollback_journal', name);
+      t.match(result, { detail: new RegExp(`^${detail}`) }, name);
+      t.notOk(existsSync(`${at}.pay`), `${name}: no file`);
+    }
+  },
+);
+
+t.test('F23 the report says of every journal how far it goes and what lies behind', async (t) => {
+  const { dir, options } = folder(t);
+  const { records } = call(5_000);
+  const journal = await writeJournal({ dir, keys, recording: RECORDING, records, end: null });
+  const whole = readFileSync(journal.path).length;
+  const last = await startOf(journal.path, journal.seq);
+  truncateSync(journal.path, whole - 40);
+  const torn = await finaliseRecording(options([journal.path]));
+  const heads = await headsOf(journal.path);
+  const seq = journal.seq - 1;
+  t.match(torn, {
+    ok: true,
+    endReason: null,
+    recovered: [
+      { epoch: 1, seq, head: heads[seq], status: 'torn', goodBytes: last, tailBytes: whole - 40 - last },
+    ],
+  });
+  const bytes = readFileSync(journal.path);
+  writeFileSync(journal.path, flip(bytes, (await startOf(journal.path, 2)) + 40));
+  const corrupt = await finaliseRecording(options([journal.path]));
+  t.match(corrupt, {
+    ok: false,
+    reason: 'corrupt_journal',
+    journals: [{ epoch: 1, seq: 1, head: heads[1], status: 'corrupt' }],
+  });
+});
+
 t.test('an identity that does not fit is an error to try again after, not a verdict', async (t) => {
   const { dir, options } = folder(t);
   const journal = await writeJournal({ dir, keys, recording: RECORDING, records: call(1_000).records });
@@ -324,6 +419,20 @@ t.test('an identity that does not fit is an error to try again after, not a verd
   await t.rejects(finaliseRecording({ ...options([journal.path]), identity }));
   await t.rejects(framesOfJournal(join(dir, 'nowhere.scj'), keys.identity));
 });
+
+/** c[0], c[1], ... as the chain says. */
+async function headsOf(path: string): Promise<string[]> {
+  const reader = await readJournal(path);
+  const heads = [reader.startHead];
+  for await (const block of reader) heads.push(block.head);
+  return heads;
+}
+
+/** Where a block begins. */
+async function startOf(path: string, seq: number): Promise<number> {
+  for await (const block of await readJournal(path)) if (block.seq === seq) return block.offsetBytes;
+  throw new Error(`there is no block ${seq}`);
+}
 
 function flip(bytes: Buffer, at: number): Buffer {
   bytes[at] = (bytes[at] ?? 0) ^ 1;

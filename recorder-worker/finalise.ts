@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 import type { FinaliseResult } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { SealResult } from '#store';
 import { openSealed, sealFile } from '#store';
 import type { BufferLease } from './buffers.ts';
 import { BufferPool } from './buffers.ts';
+import type { AcknowledgedHead } from './finalise-read.ts';
 import { readRecording } from './finalise-read.ts';
 import { muxTimeline } from './mux.ts';
 import { peaksOf } from './peaks.ts';
@@ -17,6 +20,8 @@ export interface FinaliseOptions {
   /** Paths of the recording's journals, of all epochs. */
   journals: readonly string[];
   recordingId: string;
+  /** Heads that left the server: a journal that does not hold one was rolled back or replaced. */
+  acknowledged?: readonly AcknowledgedHead[] | undefined;
   /** age identity that opens the journals and the sealed file. */
   identity: string;
   /** age recipients that the recording is sealed for. */
@@ -60,12 +65,16 @@ async function finaliseWith(lease: BufferLease, options: FinaliseOptions): Promi
   const recording = await readRecording({ ...options, lease });
   timer('read');
   if (!recording.ok) return recording;
-  const { timeline, journals, truncated } = recording;
+  const { timeline, journals, truncated, endReason } = recording;
   if (timeline.slots.count === 0) {
-    return { ok: false, reason: 'no_audio', detail: 'the journals hold no audio packet of either leg' };
+    const detail = 'the journals hold no audio packet of either leg';
+    return { ok: false, reason: 'no_audio', detail, journals };
   }
   const { bytes, durationSamples, combined } = muxTimeline(timeline, (size) => lease.take(size));
-  const [legs, peaks] = [coverageOf(timeline), peaksOf(timeline)];
+  const { legs, holes } = coverageOf(timeline);
+  const peaks = peaksOf(timeline);
+  const sums = { sha512: createHash('sha512').update(bytes).digest('hex'), crc32: crc32(bytes) };
+  const recovered = journals.filter(({ status }) => status !== 'complete');
   timer('mux');
   const sealed = (await standing(options, bytes)) ?? (await seal(options, bytes, lease, timer));
   return {
@@ -77,10 +86,15 @@ async function finaliseWith(lease: BufferLease, options: FinaliseOptions): Promi
     paySizeBytes: sealed.paySizeBytes,
     paySha256: sealed.paySha256,
     legs,
-    journals,
+    journals: journals.map(({ epoch, seq, head }) => ({ epoch, seq, head })),
     peaks,
     combined,
     truncated,
+    ...sums,
+    hdr: { sizeBytes: sealed.hdrSizeBytes, sha256: sealed.hdrSha256 },
+    holes,
+    endReason,
+    ...(recovered.length === 0 ? {} : { recovered }),
   };
 }
 
@@ -132,11 +146,14 @@ async function standing(options: FinaliseOptions, expected: Uint8Array): Promise
     hash.update(chunk);
     paySizeBytes += chunk.length;
   }
+  const header = await readFile(hdr);
   return {
     sizeBytes: expected.length,
     sha256: createHash('sha256').update(expected).digest('hex'),
     paySizeBytes,
     paySha256: hash.digest('hex'),
+    hdrSizeBytes: header.length,
+    hdrSha256: createHash('sha256').update(header).digest('hex'),
   };
 }
 

@@ -48,6 +48,7 @@ export class Finaliser {
     const result = await finaliseRecording({
       recordingId,
       journals: job.epochs.map((epoch) => paths.journal(recordingId, epoch)),
+      acknowledged: job.acknowledged,
       // Read for each job: the key is in memory only while it is needed, and a restored one is found.
       identity: await readIdentity(paths.secrets),
       recipients: await readRecipients(paths.keys),

@@ -41,7 +41,7 @@ function finish(sent: readonly Sent[], options: { otherMs?: number } = {}) {
   return {
     heard,
     durationMs: file.durationSamples / 48,
-    report: coverageOf(timeline)[0],
+    report: coverageOf(timeline).legs[0],
     combined: file.combined,
   };
 }

@@ -81,7 +81,7 @@ t.test('F21 every frame of a generated call is in the file once, in order, byte 
         const sparse = legs.some(({ dtx, loss }) => dtx > 0 || loss > 0.1);
         const limit = legs[0].frameSamples / 96 + 5 + (shortest < 1500 || sparse ? 150 : 10);
         if (apartMs > limit) throw new Error(`frames played at once were said ${apartMs} ms apart`);
-        const coverage = coverageOf(timeline);
+        const coverage = coverageOf(timeline).legs;
         for (const leg of [0, 1] as const) {
           const { packets, lost, duplicates } = coverage[leg];
           const expected = [frames[leg], call.lost[leg], call.duplicates[leg]];

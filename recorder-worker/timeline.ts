@@ -17,12 +17,44 @@ export interface BuiltTimeline {
   slots: Slots;
   /** What the legs' columns point into. */
   bytes: Uint8Array;
+  /** One for each journal, in order. */
+  epochs: readonly TimelineEpoch[];
+  /** What happened to either side, in the order in which it was written down. */
+  marks: readonly TimelineMark[];
+}
+
+export interface TimelineEpoch {
+  /** The process that wrote it. */
+  recorder: string;
+  /** Packets of each leg that were added before: its own have these indices and higher ones. */
+  before: readonly [number, number];
+  /** It says itself that it continues a recording whose recorder was lost. */
+  reattached: boolean;
+}
+
+export interface TimelineMark {
+  kind: 'mute' | 'unmute' | 'reattach';
+  leg: 0 | 1;
+  /** On the common clock, in samples. */
+  time: number;
+}
+
+/** What the journal says of a moment, besides packets. */
+export interface JournalMoment {
+  mark: string;
+  leg?: number;
+  /** When it happened, by the wall clock (Unix ms), where it was written down later. */
+  atMs?: number;
 }
 
 /** A call without a recorder ends in seconds. */
 const MAX_HOLE_US = 600_000_000;
 /** Two machines' clocks may differ by this much without an epoch seeming to begin before the last one ended. */
 const MAX_OVERLAP_US = 5_000_000;
+/** A mark is on its way to the recorder for less; what seems to take longer is a clock that differs. */
+const MAX_MARK_DELAY_MS = 10_000;
+/** Marks that are kept: ten an hour are many. */
+const MAX_MARKS = 10_000;
 /** A packet of speech with its RTP and record headers, on the small side. */
 const TYPICAL_RECORD_BYTES = 90;
 const SAMPLES_PER_US = SAMPLE_RATE / 1_000_000;
@@ -39,6 +71,12 @@ export class TimelineBuilder {
   /** Adds up to microseconds of the common clock from those of the epoch's recorder. */
   #shiftUs = 0;
   #lastUs = 0;
+  /** One moment of the newest block on both clocks: the common one, and the wall. */
+  #lastBlock = { us: 0, wallMs: 0 };
+  readonly #epochs: { recorder: string; before: [number, number]; reattached: boolean }[] = [];
+  readonly #marks: TimelineMark[] = [];
+  /** A recorder that changes files may write a mark a second time. */
+  readonly #seenMarks = new Set<string>();
 
   /**
    * `capacity`: bytes that the records will take at most, or about; it grows. `bytes`: memory of at least that size to
@@ -52,18 +90,50 @@ export class TimelineBuilder {
 
   /**
    * Begins a journal. Within one recorder all epochs share its monotonic clock. The clocks of two recorders have
-   * nothing in common: there the epochs meet on the wall clock, as it was at the first block of each. A hole that no
-   * call survives is a wall clock that was set, and then the epochs follow each other without one.
+   * nothing in common: there the epochs meet on the wall clock, from the last block of the one to the first of the
+   * other, so that a wall clock that was set in the middle of an epoch moves nothing. A hole that no call survives is a
+   * wall clock that was set, and then the epochs follow each other without one.
    */
   epoch(epoch: number, recorder: string, monotonicUs: number, wallMs: number): void {
     const first = this.#epoch === 0;
     this.#epoch = epoch;
-    if (!first && recorder === this.#recorder) return;
-    this.#recorder = recorder;
-    const begin = wallMs * 1000;
-    const hole = begin - this.#lastUs;
-    const plausible = first || (hole >= -MAX_OVERLAP_US && hole <= MAX_HOLE_US);
-    this.#shiftUs = (plausible ? begin : this.#lastUs) - monotonicUs;
+    const before: [number, number] = [this.#legs[0].count, this.#legs[1].count];
+    this.#epochs.push({ recorder, before, reattached: false });
+    if (first || recorder !== this.#recorder) {
+      this.#recorder = recorder;
+      const begin = first ? wallMs * 1000 : this.#lastBlock.us + (wallMs - this.#lastBlock.wallMs) * 1000;
+      const hole = begin - this.#lastUs;
+      const plausible = first || (hole >= -MAX_OVERLAP_US && hole <= MAX_HOLE_US);
+      this.#shiftUs = (plausible ? begin : this.#lastUs) - monotonicUs;
+    }
+    this.block(monotonicUs, wallMs);
+  }
+
+  /** The times of a block of the epoch, of any kind. */
+  block(monotonicUs: number, wallMs: number): void {
+    this.#lastBlock = { us: this.#shiftUs + monotonicUs, wallMs };
+  }
+
+  /**
+   * A moment that the newest block tells of. It was when its own time says, by the difference to the block's; and at the
+   * block's time when that would be long before, or after it: then two machines' clocks differ.
+   */
+  mark({ mark, leg, atMs }: JournalMoment): void {
+    const { us, wallMs } = this.#lastBlock;
+    if (mark === 'reattach' && leg === undefined) {
+      const epoch = this.#epochs.at(-1);
+      if (epoch !== undefined) epoch.reattached = true;
+    }
+    if (mark !== 'mute' && mark !== 'unmute' && mark !== 'reattach') return;
+    if ((leg !== 0 && leg !== 1) || this.#marks.length >= MAX_MARKS) return;
+    if (atMs !== undefined) {
+      const key = `${mark} ${leg} ${atMs}`;
+      if (this.#seenMarks.has(key)) return;
+      this.#seenMarks.add(key);
+    }
+    const delayMs = wallMs - (atMs ?? wallMs);
+    const before = delayMs > 0 && delayMs <= MAX_MARK_DELAY_MS ? delayMs : 0;
+    this.#marks.push({ kind: mark, leg, time: (us - before * 1000) * SAMPLES_PER_US });
   }
 
   /** The RFC 8285 id of the audio level of a leg, where the journal names it. */
@@ -101,7 +171,14 @@ export class TimelineBuilder {
     callee.finish();
     const placed = placeLegs(this.#legs);
     const bytes = this.#bytes.subarray(0, this.#used);
-    return { legs: this.#legs, placed, slots: fillSlots(this.#legs, placed, bytes), bytes };
+    return {
+      legs: this.#legs,
+      placed,
+      slots: fillSlots(this.#legs, placed, bytes),
+      bytes,
+      epochs: this.#epochs,
+      marks: this.#marks,
+    };
   }
 
   #add(leg: 0 | 1, start: number, end: number, monotonicUs: number): void {

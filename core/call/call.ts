@@ -9,15 +9,15 @@ import type {
   Result,
   Side,
 } from '#protocol';
-import { VerbatimError } from '#protocol';
+import { RECORDER_TIMES, VerbatimError } from '#protocol';
 import type { CallMedia, IceState } from '../media/index.ts';
-import type { Capture } from '../recording/index.ts';
+import type { Capture, Head } from '../recording/index.ts';
 import type { CallEffect, CallEvent, CallStatus, TimerName } from './machine.ts';
 import { placeCall, step } from './machine.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
 
 /** A running capture, as far as a call is concerned with it. */
-export type RunningCapture = Pick<Capture, 'recorder' | 'armed' | 'start' | 'mark' | 'stop' | 'on'>;
+export type RunningCapture = Pick<Capture, 'recorder' | 'armed' | 'lost' | 'start' | 'mark' | 'stop' | 'on'>;
 
 /** The acts of the outer world that one call needs; the service builds them. */
 export interface CallActs {
@@ -28,6 +28,8 @@ export interface CallActs {
   storeActive(call: Call): Promise<void>;
   storeEnd(call: Call, reason: EndReason): Promise<void>;
   openRecording(call: Call): Promise<RunningCapture>;
+  /** Another recorder for the same recording, whose recorder was lost. */
+  reopenRecording(call: Call): Promise<RunningCapture>;
   /** The call is over and nothing of it is left to do but the recording's finish. */
   forget(call: Call): void;
   trouble(call: Call, doing: string, error: unknown): void;
@@ -44,6 +46,18 @@ interface MediaSide {
   recv: string;
   consumed: boolean;
 }
+
+/** A moment that the journal tells of. */
+interface Moment {
+  mark: Parameters<RunningCapture['mark']>[0];
+  side: Side;
+  atMs: number;
+}
+
+/** What happened to either side so long before a recorder was known to be lost may never have reached its journal. */
+const UNSURE_MS = RECORDER_TIMES.lostAfterMs + 2_000;
+/** Moments that are kept for the next recorder; nobody mutes faster than that. */
+const MAX_MOMENTS = 64;
 
 /**
  * One running call. `dispatch` moves the pure machine at once; its effects are carried out one after the
@@ -72,6 +86,9 @@ export class Call {
   /** What each side was offered to receive, for a device that was away when it was told. */
   #offered: Partial<Record<Side, ConsumerParams>> = {};
   #capture: RunningCapture | null = null;
+  /** The newest mutes and reconnects, and since when the recorder that should have noted them is lost. */
+  #moments: Moment[] = [];
+  #lostAtMs: number | null = null;
   #calleeConsent: Consent | null = null;
   #othersStopped = false;
   #acts: CallActs;
@@ -165,6 +182,9 @@ export class Call {
     if (this.activeAt) view.activeAt = this.activeAt.toISOString();
     if (this.endedAt) view.endedAt = this.endedAt.toISOString();
     if (status.endReason) view.endReason = status.endReason;
+    // It leaves the building with every secure call: who keeps it sees a ledger that is changed later.
+    const checkpoint = this.ended && this.mode === 'secure' ? this.#acts.checkpoint() : undefined;
+    if (checkpoint !== undefined) view.checkpoint = checkpoint;
     return view;
   }
 
@@ -286,20 +306,22 @@ export class Call {
       case 'stopOtherDevices':
         return this.#stopOtherDevices();
       case 'openRecording':
-        return this.#openRecording();
+        return this.#useCapture(this.#acts.openRecording(this));
+      case 'reopenRecording':
+        return this.#useCapture(this.#acts.reopenRecording(this));
       case 'attachRecorder':
         return this.#attachRecorder();
+      case 'stopAudio':
+        this.#lostAtMs = this.#acts.clock.now().getTime();
+        return this.#media.pauseConsumers();
       case 'letAudioThrough':
-        this.activeAt = this.#acts.clock.now();
-        await this.#media.resumeConsumers();
-        // The row may follow: nobody is told anything false if the process dies in between.
-        this.#acts
-          .storeActive(this)
-          .catch((error: unknown) => this.#acts.trouble(this, 'storeActive', error));
-        return;
+        // The recorder that made it possible may be lost by now.
+        if (this.mode === 'secure' && this.#status.recorder !== 'armed') return;
+        return this.#letAudioThrough();
       case 'markMute':
-        this.#capture?.mark(effect.muted ? 'mute' : 'unmute', effect.side);
-        return;
+        return this.#mark(effect.muted ? 'mute' : 'unmute', effect.side);
+      case 'markReconnect':
+        return this.#mark('reattach', effect.side);
       case 'startTimer':
         return this.#startTimer(effect.timer);
       case 'stopTimer':
@@ -326,18 +348,35 @@ export class Call {
     }
   }
 
-  #openRecording(): void {
-    this.#acts.openRecording(this).then(
+  async #letAudioThrough(): Promise<void> {
+    const begins = this.activeAt === null;
+    this.activeAt ??= this.#acts.clock.now();
+    await this.#media.resumeConsumers();
+    // The row may follow: nobody is told anything false if the process dies in between.
+    if (begins)
+      this.#acts
+        .storeActive(this)
+        .catch((error: unknown) => this.#acts.trouble(this, 'storeActive', error));
+  }
+
+  /** What comes of the search for a recorder, and of the recorder, as events; of this one only while it is the newest. */
+  #useCapture(found: Promise<RunningCapture>): void {
+    found.then(
       (capture) => {
         if (this.ended)
           return void capture.stop(this.#status.endReason ?? 'shutdown').catch(this.#ignoreAfterEnd);
         this.#capture = capture;
-        capture.on('lost', () => void this.dispatch({ type: 'recorderLost' }));
-        capture.armed.then(
-          () => void this.dispatch({ type: 'recorderArmed' }),
-          () => void this.dispatch({ type: 'recorderLost' }),
-        );
+        let over = false;
+        const lost = (): void => {
+          if (over || this.#capture !== capture) return;
+          over = true;
+          void this.dispatch({ type: 'recorderLost' });
+        };
         void this.dispatch({ type: 'recorderListening' });
+        capture.on('lost', lost);
+        capture.armed.then(() => {
+          if (!over && this.#capture === capture) void this.dispatch({ type: 'recorderArmed' });
+        }, lost);
       },
       (error: unknown) => {
         this.#acts.trouble(this, 'openRecording', error);
@@ -352,22 +391,41 @@ export class Call {
     try {
       const { source, legs } = await this.#media.attachRecorder(capture.recorder);
       await capture.start(source, legs);
+      this.#tellMoments(capture);
       // Last, so that not one packet comes before the recorder knows its leg.
       if (!this.ended) await this.#media.resumeRecorder();
     } catch (error) {
       this.#acts.trouble(this, 'attachRecorder', error);
-      void this.dispatch({ type: 'recorderUnavailable' });
+      // One that was lost meanwhile has told so itself, and another may be on its way.
+      if (capture.lost === undefined) void this.dispatch({ type: 'recorderUnavailable' });
     }
+  }
+
+  #mark(mark: Moment['mark'], side: Side): void {
+    const atMs = this.#acts.clock.now().getTime();
+    this.#moments.push({ mark, side, atMs });
+    if (this.#moments.length > MAX_MOMENTS) this.#moments.shift();
+    this.#capture?.mark(mark, side, atMs);
+  }
+
+  /** What the lost recorder may not have written down, with the time when it was. Told twice it still counts once. */
+  #tellMoments(capture: RunningCapture): void {
+    if (this.#lostAtMs === null) return;
+    for (const { mark, side, atMs } of this.#moments)
+      if (atMs >= this.#lostAtMs - UNSURE_MS) capture.mark(mark, side, atMs);
   }
 
   #startTimer(name: TimerName): void {
     this.#stopTimer(name);
-    const ms =
-      name === 'ring' || name === 'connect' ? this.#acts.timeoutsMs[name] : this.#acts.timeoutsMs.grace;
     this.#timers.set(
       name,
-      this.#acts.clock.after(ms, () => void this.dispatch({ type: 'timer', timer: name })),
+      this.#acts.clock.after(this.#timeoutMs(name), () => void this.dispatch({ type: 'timer', timer: name })),
     );
+  }
+
+  #timeoutMs(name: TimerName): number {
+    if (name === 'reattach') return RECORDER_TIMES.reattachMs;
+    return name === 'ring' || name === 'connect' ? this.#acts.timeoutsMs[name] : this.#acts.timeoutsMs.grace;
   }
 
   #stopTimer(name: TimerName): void {
@@ -390,6 +448,8 @@ export class Call {
     for (const result of results) {
       if (result.status === 'rejected') this.#acts.trouble(this, 'end', result.reason);
     }
+    // Both were told long ago; a crash before it leaves the entry owed, and the next start makes it.
+    if (this.mode === 'secure') await this.#acts.enterEnd(this);
     this.#finish();
   }
 

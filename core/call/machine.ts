@@ -7,8 +7,13 @@ import type { CallMode, EndReason, Side } from '#protocol';
  *   ringing --accepted--> connecting --both heard (and, if secure, armed)--> active --> ended
  *      \___________________________ any end event ___________________________________/
  *
- * The invariant that everything else rests on (F34): `letAudioThrough` is given at most once, and in a
- * secure call only after both consents and an armed recorder.
+ * A secure call whose recorder is lost while it is active stays active but falls silent: another recorder is asked
+ * for, and when it has audio of both sides the call goes on (`recorder`: armed -> wanted -> listening -> attached ->
+ * armed). Without one in time the call ends.
+ *
+ * The invariant that everything else rests on (F34): in a secure call audio passes only between a `letAudioThrough`
+ * and the next `stopAudio` or end, `letAudioThrough` is given only after both consents and with an armed recorder, and
+ * the loss of that recorder gives `stopAudio` before anything else.
  */
 export interface CallStatus {
   readonly mode: CallMode;
@@ -19,6 +24,8 @@ export interface CallStatus {
   /** Whose microphone has arrived at the media server. */
   readonly produced: Readonly<Record<Side, boolean>>;
   readonly recorder: 'none' | 'wanted' | 'listening' | 'attached' | 'armed';
+  /** How many recorders were asked for since the last one that was armed was lost. */
+  readonly asked: number;
   /**
    * What of a side is gone at the moment, within the grace period. Kept apart: a page whose socket is back may still
    * have no way for its audio, and the other way round.
@@ -49,16 +56,21 @@ export type CallEvent =
   | { type: 'timer'; timer: TimerName }
   | { type: 'shutdown' };
 
-export type TimerName = 'ring' | 'connect' | 'grace-caller' | 'grace-callee';
+export type TimerName = 'ring' | 'connect' | 'reattach' | 'grace-caller' | 'grace-callee';
 
 export type CallEffect =
   | { type: 'ring' }
   | { type: 'storeAccept' }
   | { type: 'stopOtherDevices' }
   | { type: 'openRecording' }
+  /** Another recorder goes on with the same recording. */
+  | { type: 'reopenRecording' }
   | { type: 'attachRecorder' }
   | { type: 'letAudioThrough' }
+  | { type: 'stopAudio' }
   | { type: 'markMute'; side: Side; muted: boolean }
+  /** The way of this side's audio is back: the recording tells how often that happened. */
+  | { type: 'markReconnect'; side: Side }
   | { type: 'startTimer'; timer: TimerName }
   | { type: 'stopTimer'; timer: TimerName }
   | { type: 'tell' }
@@ -69,6 +81,9 @@ export interface Step {
   readonly effects: readonly CallEffect[];
 }
 
+/** Recorders that die one after the other before they are armed: then something is wrong that another will not mend. */
+const MAX_ASKED = 4;
+
 /** A call that has just been placed by `device`; the caller's consent is already stored. */
 export function placeCall(mode: CallMode, device: string, consent: boolean): Step {
   const status: CallStatus = {
@@ -78,6 +93,7 @@ export function placeCall(mode: CallMode, device: string, consent: boolean): Ste
     device: { caller: device, callee: null },
     produced: { caller: false, callee: false },
     recorder: 'none',
+    asked: 0,
     lost: { caller: { signaling: false, media: false }, callee: { signaling: false, media: false } },
     muted: { caller: false, callee: false },
     endReason: null,
@@ -105,12 +121,11 @@ export function step(status: CallStatus, event: CallEvent): Step {
     case 'recorderListening':
       return status.recorder === 'wanted' ? goOn({ ...status, recorder: 'listening' }) : same(status);
     case 'recorderArmed':
-      return status.recorder === 'attached' ? goOn({ ...status, recorder: 'armed' }) : same(status);
+      return status.recorder === 'attached' ? armed({ ...status, recorder: 'armed' }) : same(status);
     case 'recorderUnavailable':
+      return status.recorder === 'none' ? same(status) : withoutRecorder(status);
     case 'recorderLost':
-      if (status.recorder === 'none') return same(status);
-      // Before anything was heard the call merely could not start; afterwards a recording broke off.
-      return end(status, status.phase === 'active' ? 'recording_lost' : 'recorder_unavailable');
+      return recorderLost(status);
     case 'mediaFailed':
       return end(status, 'media_failed');
     case 'sideLost':
@@ -153,14 +168,50 @@ function accepted(status: CallStatus, device: string, consent: boolean): Step {
 
 /** Whatever has become possible by the newest fact: attach the recorder, or let audio through. */
 function goOn(status: CallStatus): Step {
-  if (status.phase !== 'connecting' || !status.produced.caller || !status.produced.callee)
-    return same(status);
-  if (status.mode === 'voice') return activate(status);
+  if (status.phase === 'ringing' || !status.produced.caller || !status.produced.callee) return same(status);
   if (status.recorder === 'listening') {
     return { status: { ...status, recorder: 'attached' }, effects: [{ type: 'attachRecorder' }] };
   }
+  if (status.phase !== 'connecting') return same(status);
+  if (status.mode === 'voice') return activate(status);
   const agreed = status.consent.caller && status.consent.callee;
   return status.recorder === 'armed' && agreed ? activate(status) : same(status);
+}
+
+/** The recorder has audio of both sides: the call begins, or goes on after a loss. */
+function armed(status: CallStatus): Step {
+  if (status.phase !== 'active') return goOn(status);
+  return {
+    status: { ...status, asked: 0 },
+    effects: [{ type: 'stopTimer', timer: 'reattach' }, { type: 'letAudioThrough' }, { type: 'tell' }],
+  };
+}
+
+/** In mid-call the two fall silent and another recorder is asked for; the time for that runs from the first loss. */
+function recorderLost(status: CallStatus): Step {
+  if (status.recorder === 'none') return same(status);
+  if (status.phase !== 'active') return withoutRecorder(status);
+  // One is being asked for already: this is the loss that it replaces, told twice.
+  if (status.recorder === 'wanted') return same(status);
+  const next: CallStatus = { ...status, recorder: 'wanted', asked: status.asked + 1 };
+  if (status.recorder === 'armed') {
+    return {
+      status: next,
+      effects: [
+        { type: 'stopAudio' },
+        { type: 'startTimer', timer: 'reattach' },
+        { type: 'reopenRecording' },
+        { type: 'tell' },
+      ],
+    };
+  }
+  if (status.asked >= MAX_ASKED) return withoutRecorder(status);
+  return { status: next, effects: [{ type: 'reopenRecording' }] };
+}
+
+/** Before anything was heard the call merely could not start; afterwards a recording broke off. */
+function withoutRecorder(status: CallStatus): Step {
+  return end(status, status.phase === 'active' ? 'recording_lost' : 'recorder_unavailable');
 }
 
 function activate(status: CallStatus): Step {
@@ -192,7 +243,9 @@ function sideBack(status: CallStatus, side: Side, path: Path): Step {
   const next = withPath(status, side, path, false);
   // What is still lost gets its own grace period, counted anew: this side has just shown that it lives.
   const type = isAway(next, side) ? 'startTimer' : 'stopTimer';
-  return { status: next, effects: [{ type, timer: graceTimer(side) }] };
+  const effects: CallEffect[] = [{ type, timer: graceTimer(side) }];
+  if (path === 'media' && status.mode === 'secure') effects.push({ type: 'markReconnect', side });
+  return { status: next, effects };
 }
 
 function withPath(status: CallStatus, side: Side, path: Path, gone: boolean): CallStatus {
@@ -215,6 +268,10 @@ function timer(status: CallStatus, name: TimerName): Step {
       return status.phase === 'ringing' ? end(status, 'no_answer') : same(status);
     case 'connect':
       return status.phase === 'connecting' ? end(status, 'media_failed') : same(status);
+    case 'reattach':
+      return status.phase === 'active' && status.recorder !== 'none' && status.recorder !== 'armed'
+        ? withoutRecorder(status)
+        : same(status);
     case 'grace-caller':
     case 'grace-callee': {
       const side = name === 'grace-caller' ? 'caller' : 'callee';

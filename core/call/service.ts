@@ -3,7 +3,9 @@ import type { CallView, Consent, Params, Party, Result, Side } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { CallContext, ConsentRecord, NewCall } from '../db/calls.ts';
 import * as calls from '../db/calls.ts';
+import { setConsentEntry } from '../db/consents.ts';
 import type { Database } from '../db/index.ts';
+import type { CallEvidence, CallFacts } from '../evidence/index.ts';
 import type { CallMedia, MediaServer } from '../media/index.ts';
 import type { RecordingService } from '../recording/index.ts';
 import type { CallActs, RunningCapture } from './call.ts';
@@ -25,12 +27,15 @@ export interface CallLimits {
 /** What calls ask of the recording room. */
 export interface Recordings {
   open(recording: Parameters<RecordingService['open']>[0]): Promise<RunningCapture>;
+  /** Another recorder for a recording whose recorder was lost in mid-call. */
+  reopen(recordingId: string): Promise<RunningCapture>;
 }
 
 export interface CallServiceDeps {
   db: Database;
   media: MediaServer;
   recording: Recordings;
+  evidence: CallEvidence;
   devices: Devices;
   limits: CallLimits;
   log: { warn(o: object, message: string): void; info(o: object, message: string): void };
@@ -83,12 +88,15 @@ export class CallService {
       callerId: who.userId,
       calleeId: peer.userId,
       startedAt: this.#clock.now(),
+      recordingId: p.mode === 'secure' ? randomUUID() : null,
     };
     if (this.#taken(who.appId, who.userId)) throw new VerbatimError('already_in_call');
     if (!this.#deps.devices.online(who.appId, peer.userId)) return this.#refuse(row, 'offline');
     if (this.#taken(who.appId, peer.userId)) return this.#refuse(row, 'busy');
     // Counted by people, so that calls that are still being built count too.
     if (this.#byUser.size >= 2 * this.#deps.limits.maxCalls) throw new VerbatimError('busy_server');
+    // Before anything is taken or written; voice calls need no ledger.
+    if (p.mode === 'secure') this.#deps.evidence.assertWritable();
 
     // From here both are taken; whatever fails gives them back.
     this.#claim(row);
@@ -97,10 +105,13 @@ export class CallService {
       const consent = p.mode === 'secure' && p.consent ? this.#consentRecord(who, p.consent) : null;
       media = await this.#deps.media.openCall(row.id);
       await calls.insertCall(this.#deps.db, row, consent);
+      // Nothing rings before the caller's consent is durable in the ledger (F35). A crash before it leaves a row that
+      // the next start ends; a crash after it leaves a consent, whose call is ended and entered as ended then.
+      if (consent !== null) await this.#enterCallerConsent(row, consent);
       const call = new Call(
         {
           id: row.id,
-          recordingId: p.mode === 'secure' ? randomUUID() : null,
+          recordingId: row.recordingId,
           mode: p.mode,
           appId: who.appId,
           chatId: p.chatId,
@@ -248,6 +259,19 @@ export class CallService {
     }
   }
 
+  async #enterCallerConsent(row: NewCall, { consent, device, at }: ConsentRecord): Promise<void> {
+    const { db, evidence } = this.#deps;
+    try {
+      const index = await evidence.consent(factsOf(row), { side: 'caller', device, consent, at });
+      await setConsentEntry(db, row.id, 'caller', index);
+    } catch (error) {
+      // It never rang. The entry may still have been on its way, so the end is entered like any other.
+      await calls.endCall(db, row.id, 'recorder_unavailable', this.#clock.now());
+      void evidence.callEnded(row.id);
+      throw error;
+    }
+  }
+
   async #refuse(row: NewCall, reason: 'offline' | 'busy'): Promise<never> {
     await calls.insertEndedCall(this.#deps.db, row, reason);
     throw new VerbatimError(reason === 'offline' ? 'user_offline' : 'user_busy');
@@ -258,7 +282,7 @@ export class CallService {
   }
 
   #acts(ringTimeoutMs: number): CallActs {
-    const { db, limits, recording, devices, log } = this.#deps;
+    const { db, limits, recording, evidence, devices, log } = this.#deps;
     return {
       clock: this.#clock,
       devices,
@@ -267,12 +291,19 @@ export class CallService {
         connect: limits.connectTimeoutMs,
         grace: limits.graceMs,
       },
-      storeAccept: (call, consent) => {
+      storeAccept: async (call, consent) => {
         const at = call.acceptedAt ?? this.#clock.now();
         const device = call.status.device.callee ?? '';
-        const record = consent ? { consent, userId: call.people.callee.userId, device, at } : null;
-        return calls.acceptCall(db, call.id, call.appId, at, record);
+        if (consent === null) return calls.acceptCall(db, call.id, call.appId, at, null);
+        // Durable before anything that follows from it (F35). A crash here: the call has ended for both.
+        const entryIndex = await evidence.consent(factsOfCall(call), { side: 'callee', device, consent, at });
+        const userId = call.people.callee.userId;
+        return calls.acceptCall(db, call.id, call.appId, at, { consent, userId, device, at, entryIndex });
       },
+      enterStart: (call, epoch, { seq, head }) =>
+        evidence.callStarted(factsOfCall(call), { epoch, seq, head }),
+      enterEnd: (call) => evidence.callEnded(call.id),
+      checkpoint: () => evidence.info()?.checkpoint,
       storeActive: (call) => calls.setCallState(db, call.id, 'active', call.activeAt ?? this.#clock.now()),
       storeEnd: (call, reason) => calls.endCall(db, call.id, reason, call.endedAt ?? this.#clock.now()),
       openRecording: (call) => {
@@ -285,6 +316,10 @@ export class CallService {
           callerId: call.people.caller.userId,
           calleeId: call.people.callee.userId,
         });
+      },
+      reopenRecording: async (call) => {
+        if (call.recordingId === null) throw new VerbatimError('internal', 'a voice call is never recorded');
+        return recording.reopen(call.recordingId);
       },
       forget: (call) => {
         this.#calls.delete(call.id);
@@ -333,6 +368,27 @@ export class CallService {
     if (!side) throw new VerbatimError('forbidden', 'this device has no part in the call');
     return { call, side };
   }
+}
+
+/** What evidence has to know of a secure call. */
+function factsOf(row: NewCall): CallFacts {
+  if (row.recordingId === null) throw new VerbatimError('internal', 'a voice call leaves nothing in the ledger');
+  return {
+    callId: row.id,
+    recordingId: row.recordingId,
+    appId: row.appId,
+    chatId: row.chatId,
+    callerId: row.callerId,
+    calleeId: row.calleeId,
+  };
+}
+
+function factsOfCall(call: Call): CallFacts {
+  return factsOf({
+    ...call,
+    callerId: call.people.caller.userId,
+    calleeId: call.people.callee.userId,
+  });
 }
 
 const userKey = (appId: string, userId: string): string => `${appId}\0${userId}`;

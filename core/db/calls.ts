@@ -74,6 +74,8 @@ export interface NewCall {
   callerId: string;
   calleeId: string;
   startedAt: Date;
+  /** Secure calls only: what their history in the ledger is kept under. */
+  recordingId: string | null;
 }
 
 /** Who agreed to what, with which act and on which device. Goes in before the call may go on. */
@@ -82,15 +84,18 @@ export interface ConsentRecord {
   userId: string;
   device: string;
   at: Date;
+  /** Where in the ledger it stands, when that is known already. */
+  entryIndex?: number;
 }
 
-/** A call with the caller's consent, in one transaction. */
+/** A call with the caller's consent, in one transaction. The end of a secure call is owed to the ledger from here on. */
 export async function insertCall(db: Database, call: NewCall, consent: ConsentRecord | null): Promise<void> {
   await db.sql.begin(async (sql) => {
     await sql`
-      insert into calls (id, app_id, chat_id, mode, caller_id, callee_id, state, started_at)
+      insert into calls
+        (id, app_id, chat_id, mode, caller_id, callee_id, state, started_at, recording_id, evidence)
       values (${call.id}, ${call.appId}, ${call.chatId}, ${call.mode}, ${call.callerId}, ${call.calleeId},
-              'ringing', ${call.startedAt})`;
+              'ringing', ${call.startedAt}, ${call.recordingId}, ${call.recordingId === null ? 'none' : 'owed'})`;
     if (consent) await insertConsent(sql, call.id, call.appId, 'caller', consent);
   });
 }
@@ -152,7 +157,9 @@ async function insertConsent(
 ): Promise<void> {
   const { consent } = record;
   await sql`
-    insert into consents (call_id, side, app_id, user_id, action, disclosure_sha256, disclosure_version, locale, device, at)
+    insert into consents (call_id, side, app_id, user_id, action, disclosure_sha256, disclosure_version, locale, device, at,
+                          entry_index)
     values (${callId}, ${side}, ${appId}, ${record.userId}, ${side === 'caller' ? 'start' : 'accept'},
-            ${consent.disclosureSha256}, ${consent.disclosureVersion}, ${consent.locale}, ${record.device}, ${record.at})`;
+            ${consent.disclosureSha256}, ${consent.disclosureVersion}, ${consent.locale}, ${record.device}, ${record.at},
+            ${record.entryIndex ?? null})`;
 }

@@ -30,8 +30,10 @@ export interface RecordingRow {
   sizeBytes: number | null;
   sha256: string | null;
   format: string | null;
-  /** The finaliser's whole report, once the recording is available. */
+  /** The finaliser's whole report, from the moment that the sealed file stands. */
   report: Extract<FinaliseResult, { ok: true }> | null;
+  /** Which entry of the ledger says how it ended; null while that is owed, and for ever where nothing was heard. */
+  entryIndex: number | null;
   updatedAt: Date;
 }
 
@@ -55,7 +57,7 @@ const ALLOWED: Readonly<Record<RecordingState, readonly RecordingState[]>> = {
 export type RecordingChange =
   | { to: 'capturing'; recorderId: string; startedAt: Date }
   | { to: 'processing'; endedAt: Date; reason: string }
-  | { to: 'available'; result: Extract<FinaliseResult, { ok: true }> }
+  | { to: 'available'; result: Extract<FinaliseResult, { ok: true }>; entryIndex: number | null }
   | { to: 'failed'; reason: string; detail: string }
   | { to: 'removed' | 'expired'; reason: string };
 
@@ -121,6 +123,41 @@ export async function openRecordings(
     where state in ${db.sql([...states])} order by started_at, id limit ${limit}`;
 }
 
+/**
+ * Keeps the report of a sealed file before anything is entered about it, so that a daemon that dies in between goes on
+ * from here. The first one stays. Null when the recording is not `processing`.
+ */
+export async function keepReport(
+  db: Database,
+  recordingId: string,
+  report: Extract<FinaliseResult, { ok: true }>,
+): Promise<RecordingRow | null> {
+  const [row] = await db.sql<RecordingRow[]>`
+    update recordings set report = coalesce(report, ${db.sql.json(report)}), updated_at = now()
+    where id = ${recordingId} and state = 'processing'
+    returning ${db.sql.unsafe(COLUMNS)}`;
+  return row ?? null;
+}
+
+/**
+ * Recordings that failed after there was something to lose, and whose entry the ledger does not have yet, oldest
+ * first. Calls of before the ledger owe nothing.
+ */
+export async function owedFailures(db: Database, limit: number): Promise<RecordingRow[]> {
+  return db.sql<RecordingRow[]>`
+    select ${db.sql.unsafe(COLUMNS)} from recordings
+    where state = 'failed' and entry_index is null and exists (
+      select from calls c where c.id = recordings.call_id and c.evidence <> 'none'
+        and (c.active_at is not null or recordings.ended_at is not null))
+    order by started_at, id limit ${limit}`;
+}
+
+/** Notes which entry says how the recording ended. */
+export async function setEntryIndex(db: Database, recordingId: string, entryIndex: number): Promise<void> {
+  await db.sql`
+    update recordings set entry_index = ${entryIndex} where id = ${recordingId} and entry_index is null`;
+}
+
 /** Which of these ids have a row. */
 export async function knownRecordings(db: Database, ids: readonly string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();
@@ -139,7 +176,7 @@ export async function notArmedRecordings(db: Database, ids: readonly string[]): 
 const COLUMNS = `id as "recordingId", call_id as "callId", app_id as "appId", chat_id as "chatId",
   caller_id as "callerId", callee_id as "calleeId", state, reason, detail, epoch, recorder_id as "recorderId",
   started_at as "startedAt", ended_at as "endedAt", duration_ms as "durationMs", size_bytes as "sizeBytes",
-  sha256, format, report, updated_at as "updatedAt"`;
+  sha256, format, report, entry_index as "entryIndex", updated_at as "updatedAt"`;
 
 function columnsOf(change: RecordingChange): Record<string, string | number | Date> {
   switch (change.to) {
@@ -154,6 +191,7 @@ function columnsOf(change: RecordingChange): Record<string, string | number | Da
         size_bytes: change.result.sizeBytes,
         sha256: change.result.sha256,
         format: change.result.format,
+        ...(change.entryIndex === null ? {} : { entry_index: change.entryIndex }),
       };
     case 'failed':
       return { state: change.to, reason: change.reason, detail: change.detail };

@@ -61,7 +61,7 @@ export class RealCallMedia
   /** What is being made: taken before the first await, so that two requests cannot make the same thing. */
   readonly #making = new Set<string>();
   #recorderLegs: RecorderLeg[] = [];
-  /** Set by resumeConsumers() and never unset: a consumer that comes later speaks at once. */
+  /** Set by resumeConsumers(), unset by pauseConsumers(): a consumer that comes later speaks at once, or not yet. */
   #audible = false;
   #closed = false;
 
@@ -168,7 +168,11 @@ export class RealCallMedia
       );
       this.#keepOpen(consumer);
       ours.consumer = consumer;
-      if (this.#audible) await mediaRequest('resuming a consumer', () => consumer.resume());
+      if (this.#audible) {
+        await mediaRequest('resuming a consumer', () => consumer.resume());
+        // The call may have been silenced while this one was being resumed.
+        if (!this.#audible) await mediaRequest('pausing a consumer', () => consumer.pause());
+      }
       this.#assertOpen();
       return {
         id: consumer.id,
@@ -184,6 +188,15 @@ export class RealCallMedia
     this.#audible = true;
     await mediaRequest('resuming the consumers', () =>
       Promise.all(sides.map((side) => this.#sides[side].consumer?.resume())),
+    );
+    this.#assertOpen();
+  }
+
+  async pauseConsumers(): Promise<void> {
+    this.#assertOpen();
+    this.#audible = false;
+    await mediaRequest('pausing the consumers', () =>
+      Promise.all(sides.map((side) => this.#sides[side].consumer?.pause())),
     );
     this.#assertOpen();
   }

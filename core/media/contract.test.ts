@@ -75,6 +75,21 @@ for (const [name, open] of Object.entries(servers)) {
       call.close();
     });
 
+    await t.test('silences both browsers and lets them hear each other again', async (t) => {
+      const call = await openCall();
+      await openSide(call, 'caller');
+      await openSide(call, 'callee');
+      await t.resolves(call.pauseConsumers(), 'before there is anything to silence');
+      await call.consume('callee', call.routerRtpCapabilities());
+      await call.resumeConsumers();
+      await call.pauseConsumers();
+      await t.resolves(call.pauseConsumers(), 'twice');
+      await call.consume('caller', call.routerRtpCapabilities());
+      await call.resumeConsumers();
+      call.close();
+      await t.rejects(call.pauseConsumers(), { code: 'conflict' });
+    });
+
     await t.test('attaches a second recorder in place of the first', async (t) => {
       const call = await openCall();
       await openSide(call, 'caller');

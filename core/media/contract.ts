@@ -83,12 +83,14 @@ export interface CallMedia {
   produce(side: Side, transportId: string, rtpParameters: Opaque): Promise<{ producerId: string }>;
   hasProducer(side: Side): boolean;
   /**
-   * The other side's audio for this one, through the side's receiving transport. Silent (paused) until
-   * resumeConsumers() was called once for the call.
+   * The other side's audio for this one, through the side's receiving transport. Silent (paused) while the call is:
+   * before resumeConsumers(), and after pauseConsumers() until it is resumed again.
    */
   consume(side: Side, rtpCapabilities: Opaque): Promise<OfferedConsumer>;
   /** Lets both browsers hear each other, from now on. */
   resumeConsumers(): Promise<void>;
+  /** Neither browser hears the other from now on, until resumeConsumers(). Both may be called as often as needed. */
+  pauseConsumers(): Promise<void>;
   /**
    * Joins both producers to this recorder, still silent, and says by what the recorder tells the legs apart. A second
    * call replaces the legs of the first (another recorder took over). Both sides must be producing.

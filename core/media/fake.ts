@@ -152,6 +152,11 @@ export class FakeCallMedia
     this.audible = true;
   }
 
+  async pauseConsumers(): Promise<void> {
+    this.#act('pauseConsumers');
+    this.audible = false;
+  }
+
   async attachRecorder(recorder: RecorderEndpoint): Promise<RecorderLegs> {
     this.#act('attachRecorder', recorder.recorderId);
     if (this.#producers.size < 2) throw new VerbatimError('conflict');

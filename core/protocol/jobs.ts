@@ -93,6 +93,26 @@ export const LegReport = Type.Object({
 });
 export type LegReport = Type.Static<typeof LegReport>;
 
+/**
+ * What was found in one journal: how far it verifies (`seq` and `head` of its last good block), and how many bytes lie
+ * behind that. `complete` has its END; `torn` was cut at `goodBytes`, the tail is still in the file; `corrupt` contradicts
+ * itself. These are the facts that `rec.recovered` and `rec.failed` enter about journals.
+ */
+export const JournalState = Type.Object({
+  epoch: Type.Integer({ minimum: 1 }),
+  seq: Type.Integer(),
+  head: Type.String(),
+  status: Type.Union([
+    Type.Literal('complete'),
+    Type.Literal('torn'),
+    Type.Literal('corrupt'),
+    Type.Literal('rollback'),
+  ]),
+  goodBytes: Type.Integer(),
+  tailBytes: Type.Integer(),
+});
+export type JournalState = Type.Static<typeof JournalState>;
+
 export const FinaliseResult = Type.Union([
   Type.Object({
     ok: Type.Literal(true),
@@ -123,8 +143,16 @@ export const FinaliseResult = Type.Union([
     holes: Type.Optional(Type.Array(Span)),
     /** The reason in the last journal's END; null when it has none. */
     endReason: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    /** The journals without END, which were brought to their end from the files: for `rec.recovered`. Absent when none. */
+    recovered: Type.Optional(Type.Array(JournalState)),
   }),
-  Type.Object({ ok: Type.Literal(false), reason: Type.String(), detail: Type.String() }),
+  Type.Object({
+    ok: Type.Literal(false),
+    reason: Type.String(),
+    detail: Type.String(),
+    /** The journals that were read, up to the one that failed: for `rec.failed`. */
+    journals: Type.Optional(Type.Array(JournalState)),
+  }),
 ]);
 export type FinaliseResult = Type.Static<typeof FinaliseResult>;
 

@@ -163,6 +163,17 @@ export function chainHead(previous: Buffer, blockHeader: Buffer, ciphertext: Buf
   return sha256(chainInput);
 }
 
+/** All that the chain needs of a block: its header and the SHA-256 of its ciphertext. */
+export const LIGHT_BLOCK_BYTES = BLOCK_HEADER_BYTES + 32;
+
+/** c[i] from c[i-1] and a light block. */
+export function lightHead(previous: Uint8Array, light: Uint8Array): Buffer {
+  chainInput[0] = 0x02;
+  chainInput.set(previous, 1);
+  chainInput.set(light, 1 + CHAIN_BYTES);
+  return sha256(chainInput);
+}
+
 /**
  * Writes one whole block at `at` and returns c[i]. `target` needs `plaintext.length + BLOCK_OVERHEAD_BYTES`.
  * A (key, seq) pair must never be used for two different blocks: the nonce is the sequence number.

@@ -24,6 +24,7 @@ import {
   readBlockHeader,
   readRecords,
   recordsAreWhole,
+  sha256,
 } from './journal-format.ts';
 
 /**
@@ -55,6 +56,8 @@ export interface ReadJournalOptions {
   identity?: string;
   /** A head that was acknowledged: the journal must contain it. */
   acknowledged?: { seq: number; head: string };
+  /** Gives `light` with every block. */
+  light?: boolean;
 }
 
 export interface JournalBlock {
@@ -67,6 +70,8 @@ export interface JournalBlock {
   offsetBytes: number;
   /** Header, ciphertext and c[seq]. */
   sizeBytes: number;
+  /** Header and SHA-256 of the ciphertext, 64 bytes; only when it was asked for. */
+  light?: Buffer;
   /** Only with a key. */
   plaintext?: Buffer;
   mark?: JournalMark;
@@ -111,6 +116,7 @@ export class JournalReader implements AsyncIterable<JournalBlock> {
   readonly #bytes: JournalBytes;
   readonly #options: ReadJournalOptions;
   readonly #firstHead: Buffer;
+  readonly #headerBytes: Buffer;
   readonly #firstOffset: number;
   readonly #key: KeyObject | undefined;
   #result: JournalResult | undefined;
@@ -119,29 +125,45 @@ export class JournalReader implements AsyncIterable<JournalBlock> {
   private constructor(
     bytes: JournalBytes,
     options: ReadJournalOptions,
-    file: { header?: JournalHeader; head: Buffer; lengthBytes: number; key?: KeyObject | undefined },
+    file: {
+      header?: JournalHeader;
+      head: Buffer;
+      headerBytes: Buffer;
+      lengthBytes: number;
+      key?: KeyObject | undefined;
+    },
   ) {
     this.#bytes = bytes;
     this.#options = options;
     this.header = file.header;
     this.#firstHead = file.head;
+    this.#headerBytes = file.headerBytes;
     this.#firstOffset = file.lengthBytes;
     this.#key = file.key;
   }
 
   static async open(bytes: JournalBytes, options: ReadJournalOptions): Promise<JournalReader> {
     const lengthBytes = fileHeaderLength(await bytes.read(0, 12));
-    const parsed = lengthBytes === undefined ? undefined : parseFileHeader(await bytes.read(0, lengthBytes));
-    if (parsed === undefined || lengthBytes === undefined) {
-      return new JournalReader(bytes, options, { head: Buffer.alloc(0), lengthBytes: 0 });
+    const whole = lengthBytes === undefined ? undefined : await bytes.read(0, lengthBytes);
+    const parsed = whole === undefined ? undefined : parseFileHeader(whole);
+    if (parsed === undefined || lengthBytes === undefined || whole === undefined) {
+      const nothing = Buffer.alloc(0);
+      return new JournalReader(bytes, options, { head: nothing, headerBytes: nothing, lengthBytes: 0 });
     }
+    // What is read is valid until the next read only.
+    const headerBytes = Buffer.from(whole.subarray(0, lengthBytes - CHAIN_BYTES));
     const { header, head } = parsed;
     const { identity } = options;
     const key =
       identity === undefined
         ? undefined
         : journalKey(await openAgeHeader(Buffer.from(header.age, 'base64'), identity), header.recording);
-    return new JournalReader(bytes, options, { header, head, lengthBytes, key });
+    return new JournalReader(bytes, options, { header, head, headerBytes, lengthBytes, key });
+  }
+
+  /** The file header without c[0], which is its SHA-256. Empty when it is not whole. */
+  get headerBytes(): Buffer {
+    return this.#headerBytes;
   }
 
   /** c[0], hex: the head before the first block. Empty when the file header is not whole. */
@@ -254,6 +276,7 @@ export class JournalReader implements AsyncIterable<JournalBlock> {
       offsetBytes: at,
       sizeBytes: raw.sizeBytes,
     };
+    if (this.#options.light === true) block.light = Buffer.concat([raw.headerBytes, sha256(raw.ciphertext)]);
     if (this.#key === undefined) return block;
     const plaintext = openBlock(this.#key, previous, raw.headerBytes, seq, raw.ciphertext);
     if (plaintext === undefined) return undefined;

@@ -45,6 +45,9 @@ export interface SealResult {
   paySizeBytes: number;
   /** Hex. */
   paySha256: string;
+  hdrSizeBytes: number;
+  /** Hex. */
+  hdrSha256: string;
 }
 
 /** Encrypts a recording: temporary files, fsync, `verify`, rename, fsync of the directory. Durable on return. */
@@ -55,7 +58,7 @@ export async function sealFile(options: SealFileOptions): Promise<SealResult> {
   try {
     await mkdirDurable(dirname(options.pay));
     await mkdirDurable(dirname(options.hdr));
-    const result = await writePayload(pay, fileKey, options.plaintext);
+    const payload = await writePayload(pay, fileKey, options.plaintext);
     await writeWhole(hdr, header);
     await options.verify?.({ pay, hdr });
     await rename(pay, options.pay);
@@ -63,7 +66,8 @@ export async function sealFile(options: SealFileOptions): Promise<SealResult> {
     await rename(hdr, options.hdr);
     await fsyncDir(dirname(options.pay));
     if (dirname(options.hdr) !== dirname(options.pay)) await fsyncDir(dirname(options.hdr));
-    return result;
+    const hdrSha256 = createHash('sha256').update(header).digest('hex');
+    return { ...payload, hdrSizeBytes: header.length, hdrSha256 };
   } catch (error) {
     throw storeError(error, `sealing ${options.pay}`);
   } finally {
@@ -77,7 +81,7 @@ async function writePayload(
   path: string,
   fileKey: Buffer,
   plaintext: SealFileOptions['plaintext'],
-): Promise<SealResult> {
+): Promise<Omit<SealResult, 'hdrSizeBytes' | 'hdrSha256'>> {
   const nonce = randomBytes(PAYLOAD_NONCE_BYTES);
   const key = hkdf32(fileKey, nonce, 'payload');
   const plainHash = createHash('sha256');

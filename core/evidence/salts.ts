@@ -1,0 +1,78 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { VerbatimError } from '#protocol';
+import type { DataPaths } from '#store';
+import { isErrno, mkdirDurable, unlinkDurable, writeFileDurable } from '#store';
+
+const SALT_BYTES = 32;
+/** Salts of running calls and of those just read; the one used longest ago goes first. */
+const MAX_CACHED = 4096;
+
+/**
+ * One random salt for each recording: it hides the parties and the content in the ledger, lies beside the sealed header
+ * and dies with it. The file is 64 hex digits and a newline, 0600.
+ */
+export class Salts {
+  readonly #paths: DataPaths;
+  readonly #cached = new Map<string, Buffer>();
+
+  constructor(paths: DataPaths) {
+    this.#paths = paths;
+  }
+
+  /** The recording's salt, made when there is none. Durable on return, so it comes before the first entry. */
+  async prepare(recordingId: string): Promise<Buffer> {
+    const there = await this.find(recordingId);
+    if (there !== undefined) return there;
+    await mkdirDurable(this.#paths.recordings);
+    const salt = randomBytes(SALT_BYTES);
+    try {
+      // A crash here leaves a temporary file, or a salt that nothing was entered under.
+      await writeFileDurable(this.#paths.salt(recordingId), `${salt.toString('hex')}\n`, { exclusive: true });
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+      return this.read(recordingId);
+    }
+    this.#keep(recordingId, salt);
+    return salt;
+  }
+
+  /** @throws VerbatimError `corrupt` when there is none, or not one salt in the file */
+  async read(recordingId: string): Promise<Buffer> {
+    const salt = await this.find(recordingId);
+    if (salt === undefined) throw new VerbatimError('corrupt', `the salt of recording ${recordingId} is missing`);
+    return salt;
+  }
+
+  /** Undefined when there is none. @throws VerbatimError `corrupt` */
+  async find(recordingId: string): Promise<Buffer | undefined> {
+    const cached = this.#cached.get(recordingId);
+    if (cached !== undefined) return cached;
+    const path = this.#paths.salt(recordingId);
+    let text: string;
+    try {
+      text = await readFile(path, 'latin1');
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+    if (!/^[0-9a-f]{64}\n$/.test(text))
+      throw new VerbatimError('corrupt', `${path}: expected 64 hex digits and a newline`);
+    const salt = Buffer.from(text.trimEnd(), 'hex');
+    this.#keep(recordingId, salt);
+    return salt;
+  }
+
+  /** Nothing that was entered of this recording can be opened from then on. Durable on return. */
+  async destroy(recordingId: string): Promise<void> {
+    this.#cached.get(recordingId)?.fill(0);
+    this.#cached.delete(recordingId);
+    await unlinkDurable(this.#paths.salt(recordingId));
+  }
+
+  #keep(recordingId: string, salt: Buffer): void {
+    this.#cached.set(recordingId, salt);
+    const [oldest] = this.#cached.keys();
+    if (this.#cached.size > MAX_CACHED && oldest !== undefined) this.#cached.delete(oldest);
+  }
+}
