@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { FinaliseResult } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { SealResult } from '#store';
-import { openSealed, sealFile } from '#store';
+import { fsyncDir, openSealed, removeSealingLeftovers, sealFile } from '#store';
 import type { BufferLease } from './buffers.ts';
 import { BufferPool } from './buffers.ts';
 import type { AcknowledgedHead } from './finalise-read.ts';
@@ -43,8 +44,8 @@ export const RECORDING_FORMAT = 'audio/webm; codecs=opus';
  *   a second remux from the disk -> rename, fsync the directory.
  *
  * Nothing has its final name before it was read back and found equal, so a crash anywhere leaves temporary files and
- * the journals. Run again it does the same; a recording that stands already and holds the same bytes is kept as it
- * is, since its payload's hash may be in the ledger by then.
+ * the journals. Run again it removes those and does the same; a recording that stands already and holds the same bytes
+ * is kept as it is, since its payload's hash may be in the ledger by then.
  *
  * `ok: false` is final (`no_audio`, `missing_journal`, `corrupt_journal`, `rollback_journal`, `too_large`); what may succeed later
  * throws. The journals are never changed.
@@ -62,6 +63,8 @@ const pool = new BufferPool();
 
 async function finaliseWith(lease: BufferLease, options: FinaliseOptions): Promise<FinaliseResult> {
   const timer = stageTimer(options.onStage);
+  // Whatever becomes of this run, what a killed one left of the recording goes first.
+  await removeSealingLeftovers(options);
   const recording = await readRecording({ ...options, lease });
   timer('read');
   if (!recording.ok) return recording;
@@ -140,6 +143,8 @@ async function standing(options: FinaliseOptions, expected: Uint8Array): Promise
       return undefined;
     throw error;
   }
+  // The run that wrote it may have died before its names were durable.
+  for (const dir of new Set([dirname(pay), dirname(hdr)])) await fsyncDir(dir);
   const hash = createHash('sha256');
   let paySizeBytes = 0;
   for await (const chunk of createReadStream(pay)) {

@@ -17,6 +17,16 @@ export interface SessionDeps {
   address: { ip: string; port: number };
   log: Log;
   report(event: RecorderEvent): Promise<void>;
+  /** Refuses a new capture when the disk would not hold it. @throws VerbatimError `no_space` */
+  assertSpace?: () => Promise<void>;
+}
+
+/** The newest block of a capture that cannot be lost. */
+export interface CaptureHead {
+  recordingId: string;
+  epoch: number;
+  seq: number;
+  head: string;
 }
 
 /** A capture whose legs were never named, or that heard nothing at all for this long, ends by itself. */
@@ -43,6 +53,9 @@ export class CaptureSession {
   #legsTimer: NodeJS.Timeout | undefined;
   #finish: () => void = () => undefined;
   #ended: Promise<void> | undefined;
+  /** When its newest head is to be told, on the clock of `monotonicUs`; Infinity until it is armed. */
+  #headDueUs = Number.POSITIVE_INFINITY;
+  #toldHead = '';
   /** The report of `failed`, once the capture has; never rejects. */
   #failure: Promise<void> | undefined;
   #named = false;
@@ -55,7 +68,10 @@ export class CaptureSession {
       this.#finish = resolve;
     });
     this.#capture = new Capture(writer, deps.socket, {
-      armed: ({ seq, head }) => this.#report({ type: 'armed', ...this.#ref(), seq, head }),
+      armed: ({ seq, head }) => {
+        this.#headDueUs = monotonicUs();
+        this.#report({ type: 'armed', ...this.#ref(), seq, head });
+      },
     });
   }
 
@@ -75,12 +91,15 @@ export class CaptureSession {
     let writer: JournalWriter;
     let session: CaptureSession | undefined;
     try {
+      // The place of a recording that goes on was set aside when it began.
+      if (job.epoch === 1) await deps.assertSpace?.();
       writer = await JournalWriter.create({
         log: deps.commitLog,
         recording: job.recordingId,
         call: job.callId,
         epoch: job.epoch,
         recorder: deps.recorderId,
+        ...(job.prev === undefined ? {} : { prev: job.prev }),
         recipients: await readRecipients(paths.keys),
         onEpoch: (next, cause) =>
           log.warn({ ...about, next, err: cause }, 'the journal goes on in another file'),
@@ -90,6 +109,10 @@ export class CaptureSession {
       const code = error instanceof VerbatimError ? error.code : 'internal';
       if (code === 'conflict') {
         log.warn(about, 'this epoch has a journal already, the job is not taken');
+        // Made by a lost recorder the epoch is used up and the daemon offers the next. A first one can only be this
+        // very job, delivered twice.
+        if (job.epoch > 1)
+          await deps.report({ type: 'failed', ...about, recorderId: deps.recorderId, reason: code });
       } else {
         log.error({ ...about, err: error }, 'no journal could be created');
         await deps.report({ type: 'failed', ...about, recorderId: deps.recorderId, reason: code });
@@ -103,6 +126,8 @@ export class CaptureSession {
       await unlinkDurable(writer.path);
       return undefined;
     }
+    // Before any packet: whoever reads the journals knows that what is missing before it was never heard.
+    if (job.epoch > 1) writer.mark({ mark: 'reattach', atMs: Date.now() });
     const started = new CaptureSession(job, deps, writer);
     session = started;
     started.#legsTimer = setTimeout(() => void started.stop('abandoned'), LEGS_TIMEOUT_MS);
@@ -161,14 +186,25 @@ export class CaptureSession {
     if (nowUs - last > IDLE_END_US) void this.stop('idle');
   }
 
+  /** The newest head, when it is time to tell it and there is a newer one; asked for again `everyMs` later. */
+  takeHead(nowUs: number, everyMs: number): CaptureHead | undefined {
+    if (nowUs < this.#headDueUs || this.#ended !== undefined || this.#failure !== undefined) return undefined;
+    this.#headDueUs = nowUs + everyMs * 1000;
+    const { epoch, seq, head } = this.#writer.acknowledged;
+    if (head === this.#toldHead) return undefined;
+    this.#toldHead = head;
+    return { recordingId: this.job.recordingId, epoch, seq, head };
+  }
+
   async #end(reason: string): Promise<void> {
     clearTimeout(this.#legsTimer);
     try {
       const { seq, head } = await this.#capture.end(reason);
+      // Nobody waited for it and no leg was ever let in: a file without audio would only be a riddle later. Gone before
+      // the end is told, because then the daemon looks which journals there are.
+      if (reason === 'expired' && !this.#named) await unlinkDurable(this.#writer.path);
       if (this.#failure === undefined)
         await this.#deps.report({ type: 'ended', ...this.#ref(), seq, head, legs: this.#capture.counts() });
-      // Nobody waited for it and no leg was ever let in: a file without audio would only be a riddle later.
-      if (reason === 'expired' && !this.#named) await unlinkDurable(this.#writer.path);
     } catch (error) {
       this.#deps.log.error({ ...this.#ref(), ...brief(error) }, 'the end of a capture failed');
       this.#tellFailed('end_failed');
@@ -208,7 +244,7 @@ export class CaptureSession {
       pauseMs = Math.min(pauseMs * 2, MAX_RELEASE_PAUSE_MS);
     }
     // A daemon that misses it asks again, by `stop`.
-    await report({ type: 'released', ...this.#ref() }).catch((error: unknown) =>
+    await report({ type: 'released', ...this.#ref(), epoch: this.#writer.epoch }).catch((error: unknown) =>
       log.warn({ ...this.#ref(), ...brief(error) }, 'the daemon does not know that the journal is released'),
     );
   }

@@ -27,6 +27,7 @@ const EXIT_AFTER_MS = 6_000;
 /** The daemon makes the queue's tables; a recorder that is started beside it waits for them this long. */
 const CONNECT_FOR_MS = 30_000;
 const CONNECT_PAUSE_MS = 250;
+const MEBIBYTE = 1024 * 1024;
 
 // Each role loads only its own code: a recorder needs no muxer in its memory.
 async function capture(config: Config, log: Log, leave: Leave): Promise<Running> {
@@ -46,6 +47,8 @@ async function capture(config: Config, log: Log, leave: Leave): Promise<Running>
     port,
     ...(announcedIp === undefined ? {} : { announcedIp }),
     maxCaptures,
+    minFreeBytes: config.recording.minFreeMegabytes * MEBIBYTE,
+    reserveBytes: config.recording.reserveMegabytes * MEBIBYTE,
     paths,
     queue,
     log,

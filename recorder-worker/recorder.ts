@@ -1,9 +1,9 @@
 import type { CaptureJob, ChildMessage, RecorderCommand, RecorderEvent } from '#protocol';
 import { RECORDER_TIMES } from '#protocol';
 import type { DataPaths } from '#store';
-import { CommitLog, monotonicUs } from '#store';
+import { assertFreeSpace, CommitLog, monotonicUs } from '#store';
 import { kernelDrops } from './drops.ts';
-import type { SessionDeps } from './job.ts';
+import type { CaptureHead, SessionDeps } from './job.ts';
 import { CaptureSession } from './job.ts';
 import type { Log, WorkerQueue } from './queue.ts';
 import { brief } from './queue.ts';
@@ -17,6 +17,9 @@ export interface RecorderOptions {
   /** Where media workers reach the socket, if not at `ip`. */
   announcedIp?: string;
   maxCaptures: number;
+  /** A new capture is refused when the disk would not keep this, with `reserveBytes` for each that runs and for it. */
+  minFreeBytes?: number;
+  reserveBytes?: number;
   paths: DataPaths;
   queue: WorkerQueue;
   log: Log;
@@ -34,6 +37,9 @@ const MAX_COMMITS_PER_SECOND = 4;
 /** Captures that ended last: a repeated `stop` is answered from here. */
 const MAX_REMEMBERED = 512;
 const IDLE_CHECK_MS = 10_000;
+/** Heads that are due are told together this often, so many in one event at most. */
+const HEADS_TICK_MS = 1_000;
+const MAX_HEADS = 256;
 
 /**
  * One recorder: one UDP socket, one commit log, as many captures as the queue gives it. It takes capture jobs until
@@ -50,6 +56,7 @@ export class Recorder {
   readonly #remembered = new Map<string, RecorderEvent>();
   readonly #timers: NodeJS.Timeout[] = [];
   #beating = false;
+  #tellingHeads = false;
   #closing: Promise<void> | undefined;
 
   private constructor(options: RecorderOptions, socket: RtpSocket, commitLog: CommitLog) {
@@ -65,6 +72,7 @@ export class Recorder {
       address: { ip: options.announcedIp ?? ip, port },
       log: options.log,
       report: (event) => this.#report(event),
+      assertSpace: () => this.#assertSpace(),
     };
   }
 
@@ -115,6 +123,7 @@ export class Recorder {
     void this.#beat();
     this.#timers.push(
       setInterval(() => void this.#beat(), RECORDER_TIMES.heartbeatMs),
+      setInterval(() => void this.#tellHeads(), HEADS_TICK_MS),
       setInterval(() => {
         const now = monotonicUs();
         for (const session of this.#sessions.values()) session.checkIdle(now);
@@ -146,8 +155,9 @@ export class Recorder {
       return;
     }
     this.#options.log.info({ command: command.type, key }, 'a command for a capture that is not here');
-    if (command.type !== 'stop' || this.#starting.has(key)) return;
     const { recordingId, epoch } = command;
+    // Whoever is told that this recorder let go takes it for the whole recording.
+    if (command.type !== 'stop' || this.#hasPartIn(recordingId)) return;
     const answer = this.#remembered.get(key) ?? {
       type: 'released',
       recordingId,
@@ -171,6 +181,39 @@ export class Recorder {
     } catch (error) {
       if (event.type === 'failed' && tellParent === undefined) onUntold?.();
       throw error;
+    }
+  }
+
+  #hasPartIn(recordingId: string): boolean {
+    return [...this.#starting, ...this.#sessions.keys()].some((key) => key.startsWith(`${recordingId}-`));
+  }
+
+  async #assertSpace(): Promise<void> {
+    const { minFreeBytes = 0, reserveBytes = 0, paths } = this.#options;
+    const neededBytes = minFreeBytes + reserveBytes * (this.#sessions.size + this.#starting.size);
+    if (neededBytes > 0) await assertFreeSpace([paths.journals, paths.wal], neededBytes);
+  }
+
+  /** Each running capture's newest head, about every headEveryMs, and soon after it was armed. */
+  async #tellHeads(): Promise<void> {
+    // A queue that does not answer must not gather heads in memory.
+    if (this.#tellingHeads) return;
+    const now = monotonicUs();
+    const due: CaptureHead[] = [];
+    for (const session of this.#sessions.values()) {
+      if (due.length === MAX_HEADS) break;
+      const head = session.takeHead(now, RECORDER_TIMES.headEveryMs);
+      if (head !== undefined) due.push(head);
+    }
+    if (due.length === 0) return;
+    this.#tellingHeads = true;
+    try {
+      const { recorderId, queue } = this.#options;
+      await queue.report({ type: 'heads', recorderId, heads: due });
+    } catch (error) {
+      this.#untold(error);
+    } finally {
+      this.#tellingHeads = false;
     }
   }
 

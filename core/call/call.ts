@@ -17,7 +17,10 @@ import { placeCall, step } from './machine.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
 
 /** A running capture, as far as a call is concerned with it. */
-export type RunningCapture = Pick<Capture, 'recorder' | 'armed' | 'lost' | 'start' | 'mark' | 'stop' | 'on'>;
+export type RunningCapture = Pick<
+  Capture,
+  'epoch' | 'recorder' | 'armed' | 'lost' | 'start' | 'mark' | 'stop' | 'on'
+>;
 
 /** The acts of the outer world that one call needs; the service builds them. */
 export interface CallActs {
@@ -30,6 +33,12 @@ export interface CallActs {
   openRecording(call: Call): Promise<RunningCapture>;
   /** Another recorder for the same recording, whose recorder was lost. */
   reopenRecording(call: Call): Promise<RunningCapture>;
+  /** Enters in the ledger from which head on both sides are recorded. Never rejects. */
+  enterStart(call: Call, epoch: number, head: Head): Promise<void>;
+  /** Enters the end of a secure call, once its row and recording are settled. Never rejects. */
+  enterEnd(call: Call): Promise<void>;
+  /** The newest checkpoint of the ledger, if there is one. */
+  checkpoint(): string | undefined;
   /** The call is over and nothing of it is left to do but the recording's finish. */
   forget(call: Call): void;
   trouble(call: Call, doing: string, error: unknown): void;
@@ -353,10 +362,19 @@ export class Call {
     this.activeAt ??= this.#acts.clock.now();
     await this.#media.resumeConsumers();
     // The row may follow: nobody is told anything false if the process dies in between.
-    if (begins)
-      this.#acts
-        .storeActive(this)
-        .catch((error: unknown) => this.#acts.trouble(this, 'storeActive', error));
+    if (!begins) return;
+    this.#acts.storeActive(this).catch((error: unknown) => this.#acts.trouble(this, 'storeActive', error));
+    this.#enterStart();
+  }
+
+  /** Nobody waits for it: the head that it names is durable already. */
+  #enterStart(): void {
+    const capture = this.#capture;
+    if (this.mode !== 'secure' || capture === null) return;
+    capture.armed.then(
+      (head) => void this.#acts.enterStart(this, capture.epoch, head),
+      () => undefined,
+    );
   }
 
   /** What comes of the search for a recorder, and of the recorder, as events; of this one only while it is the newest. */

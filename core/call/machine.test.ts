@@ -15,10 +15,10 @@ const event: fc.Arbitrary<CallEvent> = fc.oneof(
     { type: 'cancelled' },
     { type: 'hungUp' },
     { type: 'recorderUnavailable' },
-    { type: 'recorderLost' },
     { type: 'mediaFailed' },
     { type: 'shutdown' },
   ),
+  { weight: 3, arbitrary: fc.constant<CallEvent>({ type: 'recorderLost' }) },
   // The events of a call that goes well come often, so that random orders get far.
   { weight: 20, arbitrary: fc.record({ type: fc.constant('produced' as const), side }) },
   {
@@ -37,6 +37,7 @@ const event: fc.Arbitrary<CallEvent> = fc.oneof(
     timer: fc.constantFrom(
       'ring' as const,
       'connect' as const,
+      'reattach' as const,
       'grace-caller' as const,
       'grace-callee' as const,
     ),
@@ -59,36 +60,73 @@ function run(mode: 'voice' | 'secure', consent: boolean, events: CallEvent[]) {
   return log;
 }
 
-t.test('F34 no order of events reaches Recording without both consents and an armed recorder', async (t) => {
-  let reached = 0;
+t.test('F34 no order of events lets audio pass without both consents and an armed recorder', async (t) => {
+  let [begun, resumed, overtaken] = [0, 0, 0];
   fc.assert(
-    fc.property(fc.boolean(), fc.array(event, { maxLength: 40, size: 'max' }), (consent, events) => {
+    fc.property(fc.boolean(), fc.array(event, { maxLength: 60, size: 'max' }), (consent, events) => {
       const log = run('secure', consent, events);
-      const seen: CallEvent[] = [];
-      let agreed = false;
-      for (const row of log) {
-        if (row.event) seen.push(row.event);
-        if (row.event?.type === 'accepted' && row.before?.phase === 'ringing' && row.event.consent)
-          agreed = true;
-        const through = row.effects.some((effect) => effect.type === 'letAudioThrough');
-        if (through) reached++;
-        if (through || row.after.phase === 'active') {
-          if (!consent || !agreed) throw new Error('active without both consents');
-          const listening = seen.findIndex((each) => each.type === 'recorderListening');
-          const armed = seen.findLastIndex((each) => each.type === 'recorderArmed');
-          if (listening < 0 || armed < listening) throw new Error('active without an armed recorder');
-          if (!row.after.produced.caller || !row.after.produced.callee)
-            throw new Error('active without both microphones');
+      let [agreed, flows, wasSilenced] = [false, false, false];
+      // By the events alone: the newest search has found one, and that one is armed since and not lost.
+      let [isListening, isArmed] = [false, false];
+      for (const { before, event, after, effects } of log) {
+        if (event?.type === 'accepted' && before?.phase === 'ringing' && event.consent) agreed = true;
+        if (event?.type === 'recorderListening') isListening = true;
+        if (event?.type === 'recorderArmed' && isListening) isArmed = true;
+        if (event?.type === 'recorderLost') isArmed = false;
+        for (const effect of effects) {
+          if (effect.type === 'openRecording' || effect.type === 'reopenRecording')
+            [isListening, isArmed] = [false, false];
+          if (effect.type === 'stopAudio') [flows, wasSilenced] = [false, true];
+          if (effect.type === 'finish') flows = false;
+          if (effect.type !== 'letAudioThrough') continue;
+          if (flows) throw new Error('audio let through that flows already');
+          flows = true;
+          if (wasSilenced) resumed++;
+          else begun++;
         }
+        if (before?.recorder === 'armed' && event?.type === 'recorderLost' && before.phase === 'active') {
+          if (effects[0]?.type !== 'stopAudio') throw new Error('something came before the silence');
+          overtaken++;
+        }
+        if (flows !== (after.phase === 'active' && after.recorder === 'armed'))
+          throw new Error(
+            `audio flows: ${flows}, with the recorder ${after.recorder} in phase ${after.phase}`,
+          );
+        if (after.phase === 'active' && (!after.produced.caller || !after.produced.callee))
+          throw new Error('active without both microphones');
+        if (!flows) continue;
+        if (!consent || !agreed) throw new Error('audio without both consents');
+        if (!isArmed) throw new Error('audio without an armed recorder');
       }
-      const given = log
-        .flatMap((row) => row.effects)
-        .filter((effect) => effect.type === 'letAudioThrough').length;
-      if (given > 1) throw new Error('audio let through twice');
     }),
     { numRuns: 20_000 },
   );
-  t.ok(reached > 100, `the random orders did reach Recording (${reached} times), so the property was tried`);
+  t.ok(begun > 100, `the random orders did reach Recording (${begun} times), so the property was tried`);
+  t.ok(overtaken > 100, `in ${overtaken} of them the recorder was lost`);
+  t.ok(resumed > 100, `and in ${resumed} another one went on`);
+});
+
+t.test('F34 a call whose recorder is lost never waits for another for ever', async (t) => {
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 60, size: 'max' }), (events) => {
+      let isRunning = false;
+      let asked = 0;
+      for (const { after, effects } of run('secure', true, events)) {
+        for (const effect of effects) {
+          if (effect.type === 'startTimer' && effect.timer === 'reattach') [isRunning, asked] = [true, 0];
+          if (effect.type === 'stopTimer' && effect.timer === 'reattach') isRunning = false;
+          if (effect.type === 'reopenRecording') asked++;
+        }
+        if (after.phase === 'active' && isRunning !== (after.recorder !== 'armed'))
+          throw new Error(
+            `the timer ${isRunning ? 'runs' : 'does not run'} with the recorder ${after.recorder}`,
+          );
+        if (asked > 4) throw new Error(`${asked} recorders were asked for after one loss`);
+      }
+    }),
+    { numRuns: 5_000 },
+  );
+  t.pass('5,000 random orders');
 });
 
 t.test('an ended call stays ended, with its first reason, and finishes exactly once', async (t) => {
@@ -130,6 +168,13 @@ const HAPPY: CallEvent[] = [
   { type: 'recorderArmed' },
 ];
 
+/** A loss, and another recorder. */
+const AGAIN: CallEvent[] = [
+  { type: 'recorderLost' },
+  { type: 'recorderListening' },
+  { type: 'recorderArmed' },
+];
+
 const rows: [string, 'voice' | 'secure', CallEvent[], string][] = [
   ['F10 declined is told apart', 'secure', [{ type: 'declined' }], 'declined'],
   ['F10 cancelled is told apart', 'secure', [{ type: 'cancelled' }], 'cancelled'],
@@ -143,10 +188,57 @@ const rows: [string, 'voice' | 'secure', CallEvent[], string][] = [
     'recorder_unavailable',
   ],
   [
-    'F34 a recorder lost during Recording is recording_lost',
+    'F34 a recorder lost during Recording does not end the call at once',
     'secure',
     [...HAPPY, { type: 'recorderLost' }],
+    'active',
+  ],
+  [
+    'F34 no other recorder in time is recording_lost',
+    'secure',
+    [...HAPPY, { type: 'recorderLost' }, { type: 'recorderListening' }, { type: 'timer', timer: 'reattach' }],
     'recording_lost',
+  ],
+  [
+    'F34 no other recorder at all is recording_lost',
+    'secure',
+    [...HAPPY, { type: 'recorderLost' }, { type: 'recorderUnavailable' }],
+    'recording_lost',
+  ],
+  [
+    'F34 a re-attach timer that fires late does not end a call that is recorded again',
+    'secure',
+    [...HAPPY, ...AGAIN, { type: 'timer', timer: 'reattach' }],
+    'active',
+  ],
+  [
+    'F34 several losses in one call are as many re-attachments',
+    'secure',
+    [...HAPPY, ...AGAIN, ...AGAIN, ...AGAIN, ...AGAIN, ...AGAIN, ...AGAIN],
+    'active',
+  ],
+  [
+    'F34 recorders that die one after the other before they are armed end the call',
+    'secure',
+    [...HAPPY, ...Array.from({ length: 5 }, () => AGAIN.slice(0, 2)).flat()],
+    'recording_lost',
+  ],
+  [
+    'F8 hanging up while another recorder is looked for',
+    'secure',
+    [...HAPPY, { type: 'recorderLost' }, { type: 'hungUp' }],
+    'hangup',
+  ],
+  [
+    'F16 a side that stays away while another recorder is looked for',
+    'secure',
+    [
+      ...HAPPY,
+      { type: 'recorderLost' },
+      { type: 'sideLost', side: 'callee', path: 'media' },
+      { type: 'timer', timer: 'grace-callee' },
+    ],
+    'connection_lost',
   ],
   [
     'F13 connecting never lasts for ever',
@@ -235,4 +327,17 @@ t.test('F4 a secure call without the caller’s consent never rings', async (t) 
   const { status, effects } = placeCall('secure', 'a1', false);
   t.equal(status.phase, 'ended');
   t.notOk(effects.some((effect) => effect.type === 'ring'));
+});
+
+t.test('F33 a way of audio that comes back is marked, one of signaling is not', async (t) => {
+  const back = (path: 'signaling' | 'media') =>
+    run('secure', true, [
+      ...HAPPY,
+      { type: 'sideLost', side: 'callee', path },
+      { type: 'sideBack', side: 'callee', path },
+    ])
+      .flatMap(({ effects }) => effects)
+      .filter(({ type }) => type === 'markReconnect');
+  t.same(back('media'), [{ type: 'markReconnect', side: 'callee' }]);
+  t.same(back('signaling'), []);
 });

@@ -4,6 +4,7 @@ import type { CallView, Consent, ErrorCode, NotificationName } from '#protocol';
 import { VerbatimError } from '#protocol';
 import { testDatabase } from '../db/fixture.ts';
 import { addDisclosure, insertApp, putChat, putUser, setAppRecording } from '../db/index.ts';
+import { noEvidence } from '../evidence/fixture.ts';
 import type { FakeCallMedia } from '../media/index.ts';
 import { FakeMediaServer } from '../media/index.ts';
 import type { RunningCapture } from './call.ts';
@@ -83,21 +84,39 @@ class HandRecorder {
   arm: () => void = () => {};
   lose: () => void = () => {};
   refuse = false;
+  #epoch = 0;
 
-  async open(): Promise<RunningCapture> {
-    this.acts.push('open');
+  open(): Promise<RunningCapture> {
+    return this.#found('open');
+  }
+
+  reopen(): Promise<RunningCapture> {
+    return this.#found('reopen');
+  }
+
+  async #found(act: 'open' | 'reopen'): Promise<RunningCapture> {
+    this.acts.push(act);
     if (this.refuse) throw new VerbatimError('recorder_unavailable');
+    this.#epoch += 1;
+    let gone: string | undefined;
     const armed = new Promise<{ seq: number; head: string }>((resolve) => {
       this.arm = () => resolve({ seq: 1, head: '00' });
     });
     return {
-      recorder: { recorderId: 'r1', ip: '127.0.0.1', port: 5000 },
+      recorder: { recorderId: `r${this.#epoch}`, ip: '127.0.0.1', port: 5000 },
+      epoch: this.#epoch,
       armed,
+      get lost() {
+        return gone;
+      },
       start: async () => void this.acts.push('start'),
       mark: (mark, side) => void this.acts.push(`${mark} ${side}`),
       stop: async (reason) => void this.acts.push(`stop ${reason}`),
       on: (_event, handler) => {
-        this.lose = () => handler('gone');
+        this.lose = () => {
+          gone = 'gone';
+          handler(gone);
+        };
       },
     };
   }
@@ -115,6 +134,7 @@ function stage(
   const warnings: object[] = [];
   const service = new CallService({
     db,
+    evidence: noEvidence,
     media,
     recording: recorder,
     devices,
@@ -225,16 +245,92 @@ t.test('F34 no recorder: the call ends with recorder_unavailable and nothing was
   await s.service.close();
 });
 
-t.test('F34 a recorder lost in mid-call ends it with recording_lost for both', async (t) => {
+/** A secure call that is recorded, as both see it. */
+async function recorded(s: Stage): Promise<{ call: CallView; media: FakeCallMedia }> {
+  const call = await connect(s, true);
+  const media = s.mediaOf(call.callId);
+  await told(s, 'ann', () => media.recorded);
+  s.recorder.arm();
+  for (const user of ['ann', 'ben']) await told(s, user, ({ recording }) => recording);
+  return { call, media };
+}
+
+t.test(
+  'F34 a recorder lost in mid-call silences both until another one is armed, as often as it happens',
+  async (t) => {
+    const s = stage();
+    const { media } = await recorded(s);
+    const { activeAt } = s.devices.lastView('ann') ?? {};
+    for (const recorderId of ['r2', 'r3']) {
+      s.recorder.lose();
+      for (const user of ['ann', 'ben']) {
+        const view = await told(s, user, ({ recording }) => !recording);
+        t.equal(view.state, 'active', 'the call goes on');
+      }
+      t.equal(media.audible, false, 'neither hears the other');
+      await told(s, 'ann', () => media.recorded && media.recorder?.recorderId === recorderId);
+      t.equal(media.audible, false, 'a recorder that listens is not enough');
+      s.recorder.arm();
+      for (const user of ['ann', 'ben']) await told(s, user, ({ recording }) => recording);
+      t.equal(media.audible, true);
+      s.clock.move(60_000);
+    }
+    t.equal(s.devices.lastView('ann')?.activeAt, activeAt, 'it is the same call');
+    t.equal(s.devices.lastView('ann')?.state, 'active', 'no timer of a re-attachment is left');
+    await s.service.close();
+    t.same(
+      s.recorder.acts.filter((act) => act.startsWith('stop')),
+      ['stop shutdown'],
+      'it is stopped once',
+    );
+  },
+);
+
+t.test('F34 without another recorder within 3 s the call ends with recording_lost for both', async (t) => {
+  for (const answer of ['none', 'refused', 'never armed'] as const) {
+    const s = stage();
+    const { media } = await recorded(s);
+    s.recorder.refuse = answer === 'refused';
+    if (answer === 'none') s.recorder.reopen = () => new Promise(() => undefined);
+    s.recorder.lose();
+    await told(s, 'ann', ({ recording }) => !recording);
+    if (answer === 'never armed') await told(s, 'ann', () => media.recorder?.recorderId === 'r2');
+    s.clock.move(2_999);
+    await settle();
+    if (answer !== 'refused') t.equal(s.devices.lastView('ann')?.state, 'active', `${answer}: it waits`);
+    s.clock.move(1);
+    for (const user of ['ann', 'ben']) {
+      t.equal((await told(s, user, ({ state }) => state === 'ended')).endReason, 'recording_lost', answer);
+    }
+    t.equal(media.acts.filter((act) => act === 'resumeConsumers').length, 1, 'nobody heard anything more');
+    await s.service.close();
+  }
+});
+
+t.test('F8 F34 what happens while another recorder is looked for is not lost', async (t) => {
   const s = stage();
-  await connect(s, true);
-  await told(s, 'ann', () => s.media.calls.values().next().value?.recorded === true);
+  const { call, media } = await recorded(s);
+  await s.service.mute(ann, { callId: call.callId, muted: true });
+  s.clock.move(10_000);
+  await s.service.mute(ben, { callId: call.callId, muted: true });
+  s.recorder.lose();
+  await told(s, 'ann', ({ recording }) => !recording);
+  await s.service.mute(ann, { callId: call.callId, muted: false });
+  media.emit('iceState', 'callee', 'disconnected');
+  media.emit('iceState', 'callee', 'connected');
+  s.recorder.acts.length = 0;
+  await told(s, 'ann', () => media.recorded);
   s.recorder.arm();
   await told(s, 'ann', ({ recording }) => recording);
+  t.same(
+    s.recorder.acts.filter((act) => / (caller|callee)$/.test(act)),
+    ['mute callee', 'unmute caller', 'reattach callee'],
+    'the next journal has the moments that the lost one may lack, in order',
+  );
   s.recorder.lose();
-  for (const user of ['ann', 'ben']) {
-    t.equal((await told(s, user, ({ state }) => state === 'ended')).endReason, 'recording_lost');
-  }
+  await told(s, 'ann', ({ recording }) => !recording);
+  await s.service.hangup(ben, { callId: call.callId });
+  t.equal((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, 'hangup');
   await s.service.close();
 });
 

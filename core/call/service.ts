@@ -260,14 +260,18 @@ export class CallService {
   }
 
   async #enterCallerConsent(row: NewCall, { consent, device, at }: ConsentRecord): Promise<void> {
-    const { db, evidence } = this.#deps;
+    const { db, evidence, log } = this.#deps;
     try {
       const index = await evidence.consent(factsOf(row), { side: 'caller', device, consent, at });
       await setConsentEntry(db, row.id, 'caller', index);
     } catch (error) {
       // It never rang. The entry may still have been on its way, so the end is entered like any other.
-      await calls.endCall(db, row.id, 'recorder_unavailable', this.#clock.now());
-      void evidence.callEnded(row.id);
+      await calls
+        .endCall(db, row.id, 'recorder_unavailable', this.#clock.now())
+        .then(() => void evidence.callEnded(row.id))
+        .catch((again: unknown) =>
+          log.warn({ callId: row.id, err: again }, 'a refused call stays open until the next start'),
+        );
       throw error;
     }
   }
@@ -296,7 +300,13 @@ export class CallService {
         const device = call.status.device.callee ?? '';
         if (consent === null) return calls.acceptCall(db, call.id, call.appId, at, null);
         // Durable before anything that follows from it (F35). A crash here: the call has ended for both.
-        const entryIndex = await evidence.consent(factsOfCall(call), { side: 'callee', device, consent, at });
+        const entryIndex = await evidence
+          .consent(factsOfCall(call), { side: 'callee', device, consent, at })
+          .catch((error: unknown) => {
+            // Whoever accepted hears why; both are told that the call could not begin.
+            void call.dispatch({ type: 'recorderUnavailable' });
+            throw error;
+          });
         const userId = call.people.callee.userId;
         return calls.acceptCall(db, call.id, call.appId, at, { consent, userId, device, at, entryIndex });
       },
@@ -372,7 +382,8 @@ export class CallService {
 
 /** What evidence has to know of a secure call. */
 function factsOf(row: NewCall): CallFacts {
-  if (row.recordingId === null) throw new VerbatimError('internal', 'a voice call leaves nothing in the ledger');
+  if (row.recordingId === null)
+    throw new VerbatimError('internal', 'a voice call leaves nothing in the ledger');
   return {
     callId: row.id,
     recordingId: row.recordingId,
@@ -383,12 +394,9 @@ function factsOf(row: NewCall): CallFacts {
   };
 }
 
-function factsOfCall(call: Call): CallFacts {
-  return factsOf({
-    ...call,
-    callerId: call.people.caller.userId,
-    calleeId: call.people.callee.userId,
-  });
+function factsOfCall({ id, recordingId, appId, chatId, mode, startedAt, people }: Call): CallFacts {
+  const [callerId, calleeId] = [people.caller.userId, people.callee.userId];
+  return factsOf({ id, recordingId, appId, chatId, mode, startedAt, callerId, calleeId });
 }
 
 const userKey = (appId: string, userId: string): string => `${appId}\0${userId}`;

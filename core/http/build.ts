@@ -16,7 +16,9 @@ import { logRequests } from './request-log.ts';
 import { chatRoutes } from './routes/chats.ts';
 import { demoRoutes } from './routes/demo.ts';
 import { disclosureRoutes } from './routes/disclosures.ts';
+import { evidenceRoutes } from './routes/evidence.ts';
 import { healthRoutes } from './routes/health.ts';
+import { ledgerRoutes } from './routes/ledger.ts';
 import { mediaRoutes } from './routes/media.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { recordingRoutes } from './routes/recordings.ts';
@@ -51,6 +53,8 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp & { routes: rea
   chatRoutes(app, deps);
   disclosureRoutes(app, deps);
   recordingRoutes(app, deps);
+  // evidenceRoutes(app, deps);
+  // ledgerRoutes(app, deps);
   sessionRoutes(app, deps);
   mediaRoutes(app, deps);
   demoRoutes(app, deps);

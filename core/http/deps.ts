@@ -8,6 +8,7 @@ import type {
 } from 'fastify';
 import type { DemoToken, Directory, Health } from '#protocol';
 import type { Authenticator, Origins } from '../auth/index.ts';
+import type { Evidence } from '../evidence/index.ts';
 import type { Library } from '../library/index.ts';
 
 /** The Fastify instance, with TypeBox schemas as the types of requests. */
@@ -38,6 +39,7 @@ export interface HttpDeps {
   /** `directoryOf(db)` of core/db. */
   directory: Directory;
   library: Library;
+  evidence: Pick<Evidence, 'reading' | 'mismatches'>;
   health: () => Promise<Health>;
   /** Registers the WebSocket route; called before any other route is there. */
   signaling?: (app: FastifyInstance) => Promise<void>;

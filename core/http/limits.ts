@@ -14,6 +14,10 @@ export const HTTP_LIMITS = {
   appFactor: 20,
   /** Failed sign-ins from one address in a window; further ones are told to wait. A good one is served all the same. */
   failedSignIns: 60,
+  /** Reads of a recording's evidence by one user in a window: each opens files. */
+  evidencePerWindow: 120,
+  /** Reports of a head that does not fit, by one user in a window: each reads a whole journal. */
+  mismatchesPerWindow: 10,
   /** Callers whose counts are kept; the one that was quiet longest is forgotten first. */
   trackedCallers: 10_000,
 } as const;

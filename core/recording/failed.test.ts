@@ -23,6 +23,7 @@ import type { Database } from '../db/index.ts';
 import { openDatabase } from '../db/index.ts';
 import type { NewRecording, RecordingRow, RecordingState } from '../db/recordings.ts';
 import { changeRecording, insertRecording, recordingById, setRecorder } from '../db/recordings.ts';
+import { noEvidence } from '../evidence/fixture.ts';
 import type { QueueSettings } from './backend.ts';
 import { Capture } from './capture.ts';
 import type { RecordingServiceOptions } from './service.ts';
@@ -54,7 +55,15 @@ async function setUp(t: Test, queue: QueueSettings) {
   };
   const start = async (workers: boolean, more: Partial<RecordingServiceOptions> = {}) => {
     const children = { recorder: workers, finaliser: workers, env };
-    const service = await RecordingService.open({ db, queue, dataDir, log: silent, children, ...more });
+    const service = await RecordingService.open({
+      db,
+      evidence: noEvidence,
+      queue,
+      dataDir,
+      log: silent,
+      children,
+      ...more,
+    });
     t.teardown(() => service.close());
     const changes = new Inbox<RecordingRow>();
     service.on('changed', (row) => changes.put(row));

@@ -3,9 +3,10 @@
 // Imported by: core/call, core/http, core/app.ts.
 
 export type { QueueSettings } from './backend.ts';
-export type { Head, RecorderAddress } from './capture.ts';
+export type { EpochHead, Head, RecorderAddress } from './capture.ts';
 export { Capture } from './capture.ts';
 export { WorkerChild } from './children.ts';
+export type { RecorderInfo } from './known-recorders.ts';
 export { RecorderQueue } from './queue.ts';
-export type { RecorderInfo, RecordingServiceOptions } from './service.ts';
+export type { RecordingServiceOptions } from './service.ts';
 export { RecordingService } from './service.ts';

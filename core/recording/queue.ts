@@ -66,14 +66,21 @@ export class RecorderQueue {
     });
   }
 
-  /** Takes back a capture that no recorder took; one that is taken is not touched. */
-  async withdrawCapture(job: CaptureJob): Promise<void> {
+  /**
+   * Takes back a capture that no recorder took; one that is taken is not touched. True when no recorder has the job (any
+   * more), false when one holds it.
+   */
+  async withdrawCapture(job: CaptureJob): Promise<boolean> {
     const waiting = await this.#captures.getJob(`${job.recordingId}-${job.epoch}`);
-    if (waiting === undefined) return;
-    // A job that a recorder holds is locked and cannot be removed; its expiry makes the recorder give up.
-    await waiting
-      .remove()
-      .catch((error: unknown) => this.#log.info(brief(error), 'capture job already taken'));
+    if (waiting === undefined) return true;
+    try {
+      // A job that a recorder holds is locked and cannot be removed; its expiry makes the recorder give up.
+      await waiting.remove();
+      return true;
+    } catch (error) {
+      this.#log.info(brief(error), 'capture job already taken');
+      return false;
+    }
   }
 
   /** Queues the finalising of a recording; while such a job exists a second one is not made. */

@@ -6,6 +6,7 @@ import { WorkerQueue } from '../../recorder-worker/test/queue.ts';
 import { testDatabase, testDir } from '../db/fixture.ts';
 import type { RecordingRow } from '../db/recordings.ts';
 import { insertRecording, setRecorder } from '../db/recordings.ts';
+import { noEvidence } from '../evidence/fixture.ts';
 import { RecordingService } from './service.ts';
 import { silent } from './test/backends.ts';
 import { insertCall } from './test/call.ts';
@@ -18,6 +19,7 @@ async function setUp(t: Test) {
   const queue = { databaseUrl: db.url };
   const service = await RecordingService.open({
     db,
+    evidence: noEvidence,
     queue,
     dataDir: await testDir(t),
     log: silent,

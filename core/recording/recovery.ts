@@ -9,7 +9,9 @@ import {
   listJournals,
   mkdirDurable,
   parseJournalName,
+  quarantine,
   readJournal,
+  readJournalHeader,
   recoverLog,
   recoverLogs,
   unlinkDurable,
@@ -26,8 +28,14 @@ export interface FilesReport {
   unknown: string[];
 }
 
+/** A journal of a recording, and the recorder that its header names. */
+export interface JournalWriterRef {
+  epoch: number;
+  recorderId: string;
+}
+
 const POLL_MS = 100;
-/** Captures that their recorders released, until each is settled. One that is forgotten is asked for again. */
+/** Recordings that recorders released, until each is settled. One that is forgotten is asked for again. */
 const MAX_RELEASED = 8192;
 /** Ids asked for in one query. */
 const CHUNK = 1000;
@@ -41,8 +49,8 @@ export class Recovery {
   readonly #log: Log;
   /** Many captures of one recorder end together; its log is replayed once. */
   readonly #running = new Map<string, Promise<boolean>>();
-  /** Recording to the recorder that wrote its journals and will not any more. */
-  readonly #letGo = new Map<string, string>();
+  /** Recording to the recorders that will not write its journals any more, up to which epoch. */
+  readonly #letGo = new Map<string, Map<string, number>>();
 
   constructor(paths: DataPaths, log: Log) {
     this.#paths = paths;
@@ -84,10 +92,15 @@ export class Recovery {
     return { logs: recovered.length, unknown };
   }
 
-  /** The recorder has put all that was acknowledged into the journals of this recording and writes to them no more. */
-  letGo(recordingId: string, recorderId: string): void {
+  /**
+   * The recorder has put all that was acknowledged into the journals of this recording, up to this epoch, and writes to
+   * them no more.
+   */
+  letGo(recordingId: string, recorderId: string, epoch: number): void {
+    const recorders = this.#letGo.get(recordingId) ?? new Map<string, number>();
+    recorders.set(recorderId, Math.max(epoch, recorders.get(recorderId) ?? 0));
     this.#letGo.delete(recordingId);
-    this.#letGo.set(recordingId, recorderId);
+    this.#letGo.set(recordingId, recorders);
     const [oldest] = this.#letGo.keys();
     if (this.#letGo.size > MAX_RELEASED && oldest !== undefined) this.#letGo.delete(oldest);
   }
@@ -108,20 +121,62 @@ export class Recovery {
     return ours.length;
   }
 
+  /** Takes the journals of a recording, with all that was kept beside them, out of the way; nothing is deleted. */
+  async quarantine(recordingId: string, why: string): Promise<void> {
+    const names = await readdir(this.#paths.journals);
+    const files = names
+      .filter((name) => name.startsWith(`${recordingId}-`))
+      .map((name) => join(this.#paths.journals, name));
+    const { dir, files: moved } = await quarantine(this.#paths, { subject: recordingId, files, why });
+    if (moved.length > 0)
+      this.#log.error({ recordingId, dir, files: moved.length, why }, 'journals are quarantined');
+  }
+
   /**
-   * Waits until nobody writes the journals of this recording any more: its recorder is gone and the log replayed, or
-   * its recorder said so, or the journal has its END. False when none of it happens in time.
+   * Waits until nobody writes the journals of this recording any more. Of each recorder that one of them names: it is
+   * gone and its log replayed, or it said that it let go, or its last journal has END. False when that does not come in
+   * time.
    */
-  async released(recordingId: string, recorderId: string | null, timeoutMs: number): Promise<boolean> {
-    if (recorderId === null) return true;
+  async released(recordingId: string, timeoutMs: number): Promise<boolean> {
     const until = performance.now() + timeoutMs;
     for (;;) {
-      if (this.#letGo.get(recordingId) === recorderId) return true;
-      if (await this.#replayed(recorderId)) return true;
-      if (await this.#hasEnd(recordingId)) return true;
-      if (performance.now() > until) return false;
+      // Read again each time: a recorder that came too late removes its journal.
+      const last = new Map<string, number>();
+      for (const { epoch, recorderId } of await this.writersOf(recordingId)) last.set(recorderId, epoch);
+      const writing: string[] = [];
+      for (const [recorderId, epoch] of last)
+        if (!(await this.#hasLetGo(recordingId, recorderId, epoch))) writing.push(recorderId);
+      if (writing.length === 0) return true;
+      if (performance.now() > until) {
+        this.#log.warn({ recordingId, recorders: writing }, 'a recorder does not let go of its journal');
+        return false;
+      }
       await delay(POLL_MS);
     }
+  }
+
+  /** True when this recorder's process is gone, and what its log held is in the journals. False while it runs. */
+  isGone(recorderId: string): Promise<boolean> {
+    let running = this.#running.get(recorderId);
+    if (running === undefined) {
+      running = this.#replay(recorderId).finally(() => this.#running.delete(recorderId));
+      this.#running.set(recorderId, running);
+    }
+    return running;
+  }
+
+  /** Who wrote the journals of a recording, oldest epoch first. One whose header is not whole has nothing in it. */
+  async writersOf(recordingId: string): Promise<JournalWriterRef[]> {
+    const writers: JournalWriterRef[] = [];
+    for (const { epoch, path } of await listJournals(this.#paths.journals, recordingId)) {
+      const recorderId = await this.#writerOf(path);
+      if (recorderId !== undefined) writers.push({ epoch, recorderId });
+    }
+    return writers;
+  }
+
+  writerOf(recordingId: string, epoch: number): Promise<string | undefined> {
+    return this.#writerOf(this.#paths.journal(recordingId, epoch));
   }
 
   async epochsOf(recordingId: string): Promise<number[]> {
@@ -137,14 +192,21 @@ export class Recovery {
     return endedMs === 0 ? undefined : { endedAt: new Date(endedMs) };
   }
 
-  /** False while the recorder runs. */
-  #replayed(recorderId: string): Promise<boolean> {
-    let running = this.#running.get(recorderId);
-    if (running === undefined) {
-      running = this.#replay(recorderId).finally(() => this.#running.delete(recorderId));
-      this.#running.set(recorderId, running);
+  async #hasLetGo(recordingId: string, recorderId: string, epoch: number): Promise<boolean> {
+    if ((this.#letGo.get(recordingId)?.get(recorderId) ?? 0) >= epoch) return true;
+    if (await this.isGone(recorderId)) return true;
+    // Asked many times while a recorder takes its time; finalising verifies every block.
+    return endsWithEnd(this.#paths.journal(recordingId, epoch)).catch(falseIfMissing);
+  }
+
+  async #writerOf(path: string): Promise<string | undefined> {
+    try {
+      return (await readJournalHeader(path))?.recorder;
+    } catch (error) {
+      // A recorder that came too late has just removed it.
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
     }
-    return running;
   }
 
   async #replay(recorderId: string): Promise<boolean> {
@@ -160,12 +222,6 @@ export class Recovery {
     }
   }
 
-  async #hasEnd(recordingId: string): Promise<boolean> {
-    const last = (await listJournals(this.#paths.journals, recordingId)).at(-1);
-    // Asked many times while a recorder takes its time; finalising verifies every block.
-    return last !== undefined && (await endsWithEnd(last.path));
-  }
-
   #tell({ segments, blocks, journals, removed }: Awaited<ReturnType<typeof recoverLog>>): void {
     if (segments > 0)
       this.#log.info({ segments, blocks, journals: journals.length }, 'a commit log was replayed');
@@ -173,4 +229,9 @@ export class Recovery {
       if (problem !== undefined)
         this.#log.error({ path, problem }, 'a journal does not fit its log; both are kept');
   }
+}
+
+function falseIfMissing(error: unknown): false {
+  if (isErrno(error, 'ENOENT')) return false;
+  throw error;
 }

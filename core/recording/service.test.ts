@@ -15,6 +15,7 @@ import type { Database } from '../db/index.ts';
 import { openDatabase } from '../db/index.ts';
 import type { RecordingRow, RecordingState } from '../db/recordings.ts';
 import { recordingById } from '../db/recordings.ts';
+import { noEvidence } from '../evidence/fixture.ts';
 import type { QueueSettings } from './backend.ts';
 import { becomeOnlyDaemon } from './only-daemon.ts';
 import { RecorderQueue } from './queue.ts';
@@ -49,7 +50,15 @@ async function setUp(t: Test, queue: QueueSettings) {
     children = { recorder: true, finaliser: true },
     more: Partial<RecordingServiceOptions> = {},
   ) => {
-    const options = { db, queue, dataDir, log: silent, children: { ...children, env }, ...more };
+    const options = {
+      db,
+      evidence: noEvidence,
+      queue,
+      dataDir,
+      log: silent,
+      children: { ...children, env },
+      ...more,
+    };
     const service = await RecordingService.open(options);
     t.teardown(() => service.close());
     if (children.recorder) t.equal(await service.whenRecorder(20_000), true);
@@ -292,7 +301,7 @@ t.test(
     await t.rejects(becomeOnlyDaemon({ databaseUrl: queue.databaseUrl, log: silent, waitMs: 0 }), {
       code: 'conflict',
     });
-    const waiting = RecordingService.open({ db, queue, dataDir, log: silent });
+    const waiting = RecordingService.open({ db, evidence: noEvidence, queue, dataDir, log: silent });
     await first.close();
     const second = await waiting;
     t.teardown(() => second.close());

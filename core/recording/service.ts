@@ -1,37 +1,43 @@
 import { EventEmitter } from 'node:events';
-import { statfs } from 'node:fs/promises';
-import type { CaptureJob, FinaliseResult, RecorderEvent } from '#protocol';
+import type { CaptureJob, FinaliseResult, JournalState, RecorderEvent } from '#protocol';
 import { RECORDER_TIMES, VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
-import { dataPaths } from '#store';
+import { assertFreeSpace, dataPaths } from '#store';
 import type { Database } from '../db/index.ts';
 import type { NewRecording, RecordingChange, RecordingRow } from '../db/recordings.ts';
 import {
   changeRecording,
   insertRecording,
+  keepReport,
   openRecordings,
   recordingById,
   setRecorder,
 } from '../db/recordings.ts';
+import type { FinishEvidence, RunningHead } from '../evidence/index.ts';
 import type { QueueSettings } from './backend.ts';
-import type { RecorderAddress } from './capture.ts';
+import type { CaptureActs } from './capture.ts';
 import { Capture } from './capture.ts';
 import { WorkerChild } from './children.ts';
+import type { RecorderInfo } from './known-recorders.ts';
+import { KnownRecorders } from './known-recorders.ts';
 import type { OnlyDaemon } from './only-daemon.ts';
 import { becomeOnlyDaemon } from './only-daemon.ts';
+import { Openings } from './openings.ts';
 import type { Log } from './queue.ts';
 import { brief, RecorderQueue } from './queue.ts';
-import { RecorderClocks } from './recorder-clocks.ts';
 import type { FilesReport } from './recovery.ts';
 import { Recovery } from './recovery.ts';
 
 export interface RecordingServiceOptions {
   db: Database;
+  evidence: FinishEvidence;
   queue: QueueSettings;
   dataDir: string;
   log: Log;
-  /** Calls are refused with `no_space` when less than this is free for journals. */
+  /** Calls are refused with `no_space` when less than this would be left where journals and recordings lie. */
   minFreeBytes?: number;
+  /** What every running capture, and the new one, may still take of that space. */
+  reserveBytes?: number;
   /** Another daemon took over the database: this one must end. The sentence is for the operator. */
   onLost?: (sentence: string) => void;
   /** How often open recordings are looked after; for tests. */
@@ -42,29 +48,6 @@ export interface RecordingServiceOptions {
   children?: { recorder: boolean; finaliser: boolean; env: NodeJS.ProcessEnv };
 }
 
-/** A recorder as the daemon sees it. */
-export interface RecorderInfo {
-  recorderId: string;
-  captures: number;
-  /** Since the last heartbeat. */
-  silentMs: number;
-  kernelDrops: number;
-  commitMs: number;
-}
-
-interface KnownRecorder {
-  seenMs: number;
-  heartbeat: Extract<RecorderEvent, { type: 'heartbeat' }> | undefined;
-}
-
-/** One open() that waits for a recorder. */
-interface Opening {
-  listening(address: RecorderAddress): void;
-  failed(error: VerbatimError): void;
-}
-
-const MAX_RECORDERS = 256;
-const MONITOR_MS = 250;
 /** A recorder that was told to stop has END durable within this, or its journal is ended from the files. */
 const STOP_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 10_000;
@@ -73,6 +56,10 @@ const SWEEP_ROWS = 500;
 const RELEASE_TIMEOUT_MS = 8_000;
 const MAX_RECOVERED = 100_000;
 const RECOVER_AT_ONCE = 16;
+/** Verdicts of the finaliser on the journals themselves. */
+const CONTRADICTORY: ReadonlySet<string> = new Set(['corrupt_journal', 'rollback_journal']);
+/** Epochs that one search may find taken, by earlier recorders that opened them by themselves. */
+const MAX_EPOCH_TRIES = 8;
 const OPEN_STATES = ['armed', 'capturing', 'processing'] as const;
 /** How often a finalise job that vanished from the queue is made again before the recording is given up. */
 const MAX_REQUEUES = 3;
@@ -89,39 +76,58 @@ export class RecordingService extends EventEmitter<{
   recorderGone: [string];
 }> {
   readonly #db: Database;
+  readonly #evidence: FinishEvidence;
   readonly #log: Log;
   readonly #paths: DataPaths;
   readonly #queue: RecorderQueue;
   readonly #only: OnlyDaemon;
   readonly #recovery: Recovery;
   readonly #minFreeBytes: number;
+  readonly #reserveBytes: number;
   readonly #sweepMs: number;
   readonly #releaseMs: number;
-  readonly #openings = new Map<string, Opening>();
+  readonly #openings: Openings;
+  /** The newest capture of each recording that runs. */
   readonly #captures = new Map<string, Capture>();
-  readonly #recorders = new Map<string, KnownRecorder>();
-  readonly #clocks = new RecorderClocks();
+  readonly #recorders: KnownRecorders;
+  readonly #acts: CaptureActs;
   readonly #children: WorkerChild[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
   /** Work on one recording happens in order; another recording does not wait for it. */
   readonly #chains = new Map<string, Promise<unknown>>();
   readonly #requeues = new Map<string, number>();
   #absent = new Set<string>();
-  #monitoredMs = performance.now();
   #sweeping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(options: RecordingServiceOptions, queue: RecorderQueue, only: OnlyDaemon) {
     super();
     this.#db = options.db;
+    this.#evidence = options.evidence;
     this.#log = options.log;
     this.#paths = dataPaths(options.dataDir);
     this.#minFreeBytes = options.minFreeBytes ?? 0;
+    this.#reserveBytes = options.reserveBytes ?? 0;
     this.#sweepMs = options.sweepMs ?? SWEEP_MS;
     this.#releaseMs = options.releaseMs ?? RELEASE_TIMEOUT_MS;
     this.#queue = queue;
     this.#only = only;
-    this.#recovery = new Recovery(this.#paths, options.log);
+    const recovery = new Recovery(this.#paths, options.log);
+    this.#recovery = recovery;
+    this.#openings = new Openings({
+      queue,
+      log: options.log,
+      writerOf: (recordingId, epoch) => recovery.writerOf(recordingId, epoch),
+    });
+    this.#recorders = new KnownRecorders({
+      log: options.log,
+      onNew: (recorderId) => this.#recorderIsNew(recorderId),
+      onSilent: (recorderId) => this.#recorderIsSilent(recorderId),
+    });
+    this.#acts = {
+      send: (recorderId, command) => this.#queue.send(recorderId, command),
+      settle: (ended, reason) => this.#settle(ended, reason),
+    };
   }
 
   /** Connects to the queue, begins to hear recorders, and starts the worker processes. One per database. */
@@ -148,14 +154,7 @@ export class RecordingService extends EventEmitter<{
 
   /** Recorders that were heard of lately. */
   get recorders(): RecorderInfo[] {
-    const now = performance.now();
-    return [...this.#recorders].map(([recorderId, { seenMs, heartbeat }]) => ({
-      recorderId,
-      captures: heartbeat?.captures ?? 0,
-      silentMs: Math.round(now - seenMs),
-      kernelDrops: heartbeat?.kernelDrops ?? 0,
-      commitMs: heartbeat?.commitMs ?? 0,
-    }));
+    return this.#recorders.list;
   }
 
   /** Resolves when a recorder has been heard of; false when none is within `timeoutMs`. */
@@ -182,34 +181,56 @@ export class RecordingService extends EventEmitter<{
     this.#assertOpen();
     await this.#assertSpace();
     const { recordingId, callId } = recording;
-    const job: CaptureJob = {
-      recordingId,
-      callId,
-      epoch: 1,
-      expiresAtMs: Date.now() + RECORDER_TIMES.openMs,
-    };
+    const expiresAtMs = Date.now() + RECORDER_TIMES.openMs;
+    const job: CaptureJob = { recordingId, callId, epoch: 1, expiresAtMs };
     await insertRecording(this.#db, recording);
     try {
-      const recorder = await this.#findRecorder(job);
-      const capture = new Capture(
-        { recordingId, callId, epoch: job.epoch, recorder },
-        {
-          send: (recorderId, command) => this.#queue.send(recorderId, command),
-          settle: (ended, reason) => this.#settle(ended, reason),
-        },
-      );
-      this.#captures.set(recordingId, capture);
-      void this.#inOrder(recordingId, () =>
-        setRecorder(this.#db, recordingId, job.epoch, recorder.recorderId),
-      );
-      return capture;
+      const recorder = await this.#openings.find(job, RECORDER_TIMES.openMs, new Set());
+      return this.#runs(new Capture({ recordingId, callId, epoch: job.epoch, recorder }, this.#acts));
     } catch (error) {
-      const failure =
-        error instanceof VerbatimError
-          ? error
-          : new VerbatimError('recorder_unavailable', 'no recorder could be asked', { cause: error });
+      const failure = asUnavailable(error);
       await this.#change(recordingId, { to: 'failed', reason: failure.code, detail: failure.message });
       throw failure;
+    }
+  }
+
+  /**
+   * Finds another recorder for a recording whose recorder was lost in mid-call: a capture of the next epoch, which
+   * starts and is armed like the first. The epoch is greater than every one on disk; where a lost recorder was faster
+   * with it, the one after it. When this fails the lost capture is still there to be stopped.
+   * @throws VerbatimError `conflict` unless the recording was armed, its recorder is lost and nobody stopped it;
+   * `recorder_unavailable` when no recorder listens within RECORDER_TIMES.reattachMs; `no_space`, `shutting_down`.
+   */
+  async reopen(recordingId: string): Promise<Capture> {
+    this.#assertOpen();
+    const before = this.#captures.get(recordingId);
+    if (before?.lost === undefined || before.isStopping || !before.wasHeard)
+      throw new VerbatimError('conflict', 'only a running recording whose recorder is lost is reopened');
+    const { callId } = before;
+    const until = performance.now() + RECORDER_TIMES.reattachMs;
+    const expiresAtMs = Date.now() + RECORDER_TIMES.reattachMs;
+    const prev = before.newestHead?.head;
+    let epoch = before.epoch;
+    for (let turn = 1; ; turn += 1) {
+      epoch = Math.max(epoch, ...(await this.#recovery.epochsOf(recordingId))) + 1;
+      assertGoesOn(before);
+      const job: CaptureJob = {
+        recordingId,
+        callId,
+        epoch,
+        expiresAtMs,
+        ...(prev === undefined ? {} : { prev }),
+      };
+      try {
+        const recorder = await this.#openings.find(job, until - performance.now(), before.recorders);
+        if (before.isStopping) this.#stopLate(recordingId, epoch, recorder.recorderId);
+        assertGoesOn(before);
+        before.replaced();
+        return this.#runs(new Capture({ recordingId, callId, epoch, recorder, before }, this.#acts));
+      } catch (error) {
+        const failure = asUnavailable(error);
+        if (failure.code !== 'conflict' || turn === MAX_EPOCH_TRIES) throw failure;
+      }
     }
   }
 
@@ -236,10 +257,7 @@ export class RecordingService extends EventEmitter<{
   }
 
   #begin({ children, log }: RecordingServiceOptions): void {
-    this.#timers.push(
-      setInterval(() => this.#monitor(), MONITOR_MS),
-      setInterval(() => void this.#sweep(), this.#sweepMs),
-    );
+    this.#timers.push(setInterval(() => void this.#sweep(), this.#sweepMs));
     const start = (role: 'capture' | 'finalise', env: NodeJS.ProcessEnv) =>
       this.#children.push(
         new WorkerChild({
@@ -247,7 +265,7 @@ export class RecordingService extends EventEmitter<{
           env,
           log,
           onMessage: (message) => {
-            this.#seen(message.recorderId);
+            this.#recorders.seen(message.recorderId);
             if (message.type === 'failed') this.#heard(message);
           },
           onExit: (recorderId) => {
@@ -259,45 +277,19 @@ export class RecordingService extends EventEmitter<{
     if (children?.finaliser) start('finalise', children.env);
   }
 
-  async #findRecorder(job: CaptureJob): Promise<RecorderAddress> {
-    const { recordingId } = job;
-    let timer: NodeJS.Timeout | undefined;
-    const listening = new Promise<RecorderAddress>((resolve, reject) => {
-      this.#openings.set(recordingId, { listening: resolve, failed: reject });
-      timer = setTimeout(() => {
-        const seconds = RECORDER_TIMES.openMs / 1000;
-        reject(new VerbatimError('recorder_unavailable', `no recorder was ready within ${seconds} s`));
-      }, RECORDER_TIMES.openMs);
-    });
-    // The queue may refuse the job first.
-    listening.catch(() => undefined);
-    try {
-      await this.#queue.addCapture(job);
-      return await listening;
-    } catch (error) {
-      this.#queue.withdrawCapture(job).catch((again: unknown) => {
-        this.#log.warn(
-          { recordingId, ...brief(again) },
-          'a capture job could not be taken back; it expires by itself',
-        );
-      });
-      throw error;
-    } finally {
-      clearTimeout(timer);
-      this.#openings.delete(recordingId);
-    }
+  #runs(capture: Capture): Capture {
+    const { recordingId, epoch, recorder } = capture;
+    this.#captures.set(recordingId, capture);
+    void this.#inOrder(recordingId, () => setRecorder(this.#db, recordingId, epoch, recorder.recorderId));
+    return capture;
   }
 
   /** Every event of every recorder, in order. Returns at once. */
   #heard(event: RecorderEvent): void {
     switch (event.type) {
-      case 'heartbeat': {
-        // One that lay in the queue while no daemon ran says nothing about now.
-        if (!this.#clocks.isFresh(event.recorderId, event.atMs, performance.now(), Date.now())) return;
-        const known = this.#seen(event.recorderId);
-        if (known !== undefined) known.heartbeat = event;
+      case 'heartbeat':
+        this.#recorders.heartbeat(event);
         return;
-      }
       case 'leaving':
         this.#recorderGone(event.recorderId, 'the recorder left');
         return;
@@ -308,13 +300,14 @@ export class RecordingService extends EventEmitter<{
         this.#listening(event);
         return;
       case 'heads':
+        void this.#evidence.heads(this.#runningHeads(event));
         return;
       case 'released':
-        this.#recovery.letGo(event.recordingId, event.recorderId);
+        this.#recovery.letGo(event.recordingId, event.recorderId, event.epoch);
         return;
       default: {
-        const opening = this.#openings.get(event.recordingId);
-        if (event.type === 'failed' && opening !== undefined) opening.failed(openingFailure(event.reason));
+        if (event.type === 'failed') this.#openings.failed(event);
+        if (event.type === 'ended') this.#recovery.letGo(event.recordingId, event.recorderId, event.epoch);
         const capture = this.#captures.get(event.recordingId);
         if (capture === undefined || capture.epoch !== event.epoch) return;
         if (capture.recorder.recorderId !== event.recorderId) return;
@@ -324,74 +317,81 @@ export class RecordingService extends EventEmitter<{
     }
   }
 
+  /** Only of captures that run, on the recorder that has them: whatever else comes was overtaken. */
+  #runningHeads({ recorderId, heads }: Extract<RecorderEvent, { type: 'heads' }>): RunningHead[] {
+    return heads.flatMap(({ recordingId, epoch, seq, head }) => {
+      const capture = this.#captures.get(recordingId);
+      // A recorder whose file broke goes on in a later epoch by itself.
+      if (capture === undefined || epoch < capture.epoch || capture.isOver) return [];
+      if (capture.recorder.recorderId !== recorderId || !capture.isArmed) return [];
+      return capture.noteHead({ epoch, seq, head })
+        ? [{ recordingId, callId: capture.callId, epoch, seq, head }]
+        : [];
+    });
+  }
+
   /** The row comes first: one that does not say `capturing` belongs to a call that nobody heard, and is discarded. */
   async #armed(capture: Capture, event: Extract<RecorderEvent, { type: 'armed' }>): Promise<void> {
     if (capture.isArmed || capture.isOver) return;
     const { recordingId, recorderId } = event;
     try {
-      await this.#change(recordingId, { to: 'capturing', recorderId, startedAt: new Date() });
+      // One that goes on with the recording finds it `capturing`.
+      if (capture.before === undefined)
+        await this.#change(recordingId, { to: 'capturing', recorderId, startedAt: new Date() });
     } catch (error) {
       capture.lose('its row could not be changed');
       throw error;
     }
     capture.heard(event);
+    // A call of a few seconds has a receipt as well: the first head leaves at once.
+    if (capture.isArmed) {
+      const { epoch, seq, head } = event;
+      void this.#evidence.heads([{ recordingId, callId: capture.callId, epoch, seq, head }]);
+    }
   }
 
   #listening(event: Extract<RecorderEvent, { type: 'listening' }>): void {
-    const { recordingId, epoch, recorderId, ip, port } = event;
-    this.#seen(recorderId);
-    const opening = this.#openings.get(recordingId);
-    if (opening !== undefined) {
-      this.#openings.delete(recordingId);
-      opening.listening({ recorderId, ip, port });
-    } else if (this.#captures.get(recordingId)?.recorder.recorderId !== recorderId) {
-      // Nobody waits for it any more: it must not sit there with an open journal.
-      this.#queue
-        .send(recorderId, { type: 'stop', recordingId, epoch, reason: 'expired' })
-        .catch((error: unknown) =>
-          this.#log.warn({ recordingId, ...brief(error) }, 'a late recorder was not stopped'),
-        );
-    }
+    const { recordingId, epoch, recorderId } = event;
+    this.#recorders.seen(recorderId);
+    if (this.#openings.listening(event)) return;
+    const capture = this.#captures.get(recordingId);
+    // Nobody waits for it any more: it must not sit there with an open journal.
+    if (capture?.epoch !== epoch || capture.recorder.recorderId !== recorderId)
+      this.#stopLate(recordingId, epoch, recorderId);
   }
 
-  #seen(recorderId: string): KnownRecorder | undefined {
-    const known = this.#recorders.get(recorderId);
-    if (known !== undefined) {
-      known.seenMs = performance.now();
-      return known;
-    }
-    if (this.#recorders.size >= MAX_RECORDERS) {
-      this.#log.warn({ recorderId }, `more than ${MAX_RECORDERS} recorders report; this one is not watched`);
-      return undefined;
-    }
-    const fresh: KnownRecorder = { seenMs: performance.now(), heartbeat: undefined };
-    this.#recorders.set(recorderId, fresh);
+  #stopLate(recordingId: string, epoch: number, recorderId: string): void {
+    this.#queue
+      .send(recorderId, { type: 'stop', recordingId, epoch, reason: 'expired' })
+      .catch((error: unknown) =>
+        this.#log.warn({ recordingId, ...brief(error) }, 'a late recorder was not stopped'),
+      );
+  }
+
+  /** One that was lost and wakes up again still has the captures that others went on with: it must end them. */
+  #recorderIsNew(recorderId: string): void {
+    for (const newest of this.#captures.values())
+      for (let capture = newest.before; capture !== undefined; capture = capture.before)
+        if (capture.recorder.recorderId === recorderId)
+          this.#stopLate(capture.recordingId, capture.epoch, recorderId);
     this.emit('recorder', recorderId);
-    return fresh;
   }
 
-  #monitor(): void {
-    const now = performance.now();
-    // When this process itself stood still, nobody's silence means anything: the time does not count.
-    const stalledMs = now - this.#monitoredMs - MONITOR_MS;
-    this.#monitoredMs = now;
-    for (const [recorderId, known] of this.#recorders) {
-      if (stalledMs > MONITOR_MS) known.seenMs += stalledMs;
-      if (now - known.seenMs <= RECORDER_TIMES.lostAfterMs) continue;
-      this.#recorderGone(recorderId, 'the recorder does not answer');
-      // A recorder that hangs must not wake up later and write on.
-      for (const child of this.#children) if (child.recorderId === recorderId) child.kill();
-    }
+  #recorderIsSilent(recorderId: string): void {
+    this.#recorderGone(recorderId, 'the recorder does not answer');
+    // A recorder that hangs must not wake up later and write on.
+    for (const child of this.#children) if (child.recorderId === recorderId) child.kill();
   }
 
   #recorderGone(recorderId: string, reason: string): void {
-    if (!this.#recorders.delete(recorderId)) return;
+    if (!this.#recorders.forget(recorderId)) return;
     const captures = [...this.#captures.values()].filter(
       (capture) => capture.recorder.recorderId === recorderId,
     );
     if (captures.length > 0 && this.#closing === undefined)
       this.#log.error({ recorderId, reason, captures: captures.length }, 'a recorder is lost');
     for (const capture of captures) capture.lose(reason);
+    this.#openings.recorderGone(recorderId);
     this.emit('recorderGone', recorderId);
     this.#forget(recorderId);
   }
@@ -411,20 +411,25 @@ export class RecordingService extends EventEmitter<{
       this.#forget(recorderId);
   }
 
-  /** The end of one capture: END or the files, then the row, then the finalise job. Never rejects. */
+  /** The end of a recording: END or the files, then the row, then the finalise job. Never rejects. */
   async #settle(capture: Capture, reason: string): Promise<void> {
-    const { recordingId } = capture;
+    const { recordingId, callId } = capture;
+    const newest = this.#captures.get(recordingId);
+    if (newest !== undefined && newest !== capture) return newest.stop(reason);
+    this.#openings.cancel(recordingId, new VerbatimError('recorder_unavailable', 'the call is over'));
     const word = await capture.lastWord(STOP_TIMEOUT_MS);
+    await this.#openings.settled(recordingId);
     this.#captures.delete(recordingId);
     await this.#inOrder(recordingId, async () => {
-      if (word?.type !== 'ended' && !(await this.#released(recordingId, capture.recorder.recorderId))) return;
-      if (!capture.isArmed) {
+      const onlyOne = word?.type === 'ended' && capture.before === undefined;
+      if (!onlyOne && !(await this.#recovery.released(recordingId, this.#releaseMs))) return;
+      if (!capture.wasHeard) {
         // Neither side heard the other, so there is no conversation to keep.
         await this.#notArmed(recordingId, `the call ended before both sides were recorded: ${reason}`);
         return;
       }
       await this.#change(recordingId, { to: 'processing', endedAt: new Date(), reason });
-      await this.#finalise(recordingId, capture.callId);
+      await this.#finalise(recordingId, callId);
     });
   }
 
@@ -438,20 +443,64 @@ export class RecordingService extends EventEmitter<{
     const epochs = await this.#recovery.epochsOf(recordingId);
     if (epochs.length === 0) {
       const detail = 'no journal of this recording is on this disk';
-      await this.#change(recordingId, { to: 'failed', reason: 'journal_missing', detail });
+      await this.#fail(recordingId, 'journal_missing', detail);
       return;
     }
-    await this.#queue.addFinalise({ recordingId, callId, epochs });
+    const acknowledged = await this.#evidence.acknowledged(recordingId);
+    await this.#queue.addFinalise({ recordingId, callId, epochs, acknowledged });
   }
 
   async #finalised(recordingId: string, result: FinaliseResult): Promise<void> {
-    await this.#change(
-      recordingId,
-      result.ok
-        ? { to: 'available', result }
-        : { to: 'failed', reason: result.reason, detail: result.detail },
-    );
+    if (result.ok) {
+      // From here on the sealed file is settled, and a daemon that dies goes on with it.
+      const row = await keepReport(this.#db, recordingId, result);
+      await this.#queue.clearFinalise(recordingId).catch(() => undefined);
+      if (row !== null) await this.#finish(row);
+      return;
+    }
+    const { reason, detail, journals } = result;
+    await this.#fail(recordingId, reason, detail, journals);
     await this.#queue.clearFinalise(recordingId).catch(() => undefined);
+    if (CONTRADICTORY.has(reason)) await this.#setAside(recordingId, `${reason}: ${detail}`);
+  }
+
+  /**
+   * Journals that contradict themselves, or what was promised of them, are never read as a recording again. A crash
+   * before this leaves them where they were, with the row that says what they are.
+   */
+  async #setAside(recordingId: string, why: string): Promise<void> {
+    const row = await recordingById(this.#db, recordingId);
+    if (row?.state === 'failed') await this.#recovery.quarantine(recordingId, why);
+  }
+
+  /**
+   * Sealed file -> entry, checkpoint and opening (core/evidence) -> Available. Does nothing twice. While the ledger
+   * takes no entries the recording stays Processing, and the sweep comes back to it.
+   */
+  async #finish(row: RecordingRow): Promise<void> {
+    const { recordingId, report } = row;
+    if (row.state !== 'processing' || report === null) return;
+    let entryIndex: number | null;
+    try {
+      entryIndex = await this.#evidence.final(row);
+    } catch (error) {
+      if (!(error instanceof VerbatimError) || error.code !== 'corrupt') throw error;
+      await this.#fail(recordingId, 'evidence_lost', error.message);
+      return;
+    }
+    await this.#change(recordingId, { to: 'available', result: report, entryIndex });
+  }
+
+  /** A failure is shown at once; the ledger may take its entry later. */
+  async #fail(
+    recordingId: string,
+    reason: string,
+    detail: string,
+    journals?: readonly JournalState[],
+  ): Promise<void> {
+    if (!(await this.#change(recordingId, { to: 'failed', reason, detail }))) return;
+    const row = await recordingById(this.#db, recordingId);
+    if (row !== null) await this.#evidence.failed(row, journals);
   }
 
   /** One recording whose daemon or finalise job is gone: brings it to where only finalising is missing, or to Failed. */
@@ -460,12 +509,10 @@ export class RecordingService extends EventEmitter<{
       // What it was when somebody looked may be long ago.
       const row = await recordingById(this.#db, recordingId);
       if (row === null || !OPEN_STATES.some((state) => state === row.state)) return;
-      const { callId, epoch, recorderId } = row;
+      const { callId } = row;
       if (row.state !== 'processing') {
-        if (recorderId !== null) {
-          await this.#queue.send(recorderId, { type: 'stop', recordingId, epoch, reason });
-          if (!(await this.#released(recordingId, recorderId))) return;
-        }
+        await this.#tellWriters(row, reason);
+        if (!(await this.#recovery.released(recordingId, this.#releaseMs))) return;
         const audio = await this.#recovery.audioOf(recordingId);
         if (row.state === 'armed' || audio === undefined) {
           await this.#notArmed(recordingId, 'the server stopped before both sides were recorded');
@@ -473,15 +520,20 @@ export class RecordingService extends EventEmitter<{
         }
         await this.#change(recordingId, { to: 'processing', endedAt: audio.endedAt, reason });
       }
-      await this.#finalise(recordingId, callId);
+      // Sealed already: only its entry and what follows are missing.
+      if (row.report !== null) await this.#finish(row);
+      else await this.#finalise(recordingId, callId);
     });
   }
 
-  /** False, and said so, when a recorder still has the journal: the sweep comes back to it. */
-  async #released(recordingId: string, recorderId: string): Promise<boolean> {
-    const released = await this.#recovery.released(recordingId, recorderId, this.#releaseMs);
-    if (!released) this.#log.warn({ recordingId, recorderId }, 'a recorder does not let go of its journal');
-    return released;
+  /** Every recorder that may still write a journal of this recording is told to end it. */
+  async #tellWriters({ recordingId, epoch, recorderId }: RecordingRow, reason: string): Promise<void> {
+    const writers = await this.#recovery.writersOf(recordingId);
+    if (recorderId !== null && !writers.some((writer) => writer.recorderId === recorderId))
+      writers.push({ epoch, recorderId });
+    for (const writer of writers)
+      if (!(await this.#recovery.isGone(writer.recorderId)))
+        await this.#queue.send(writer.recorderId, { type: 'stop', recordingId, epoch: writer.epoch, reason });
   }
 
   /** Recordings in `processing` whose job the queue lost or gave up; also those whose settling failed half-way. */
@@ -502,6 +554,10 @@ export class RecordingService extends EventEmitter<{
       if (this.#captures.has(recordingId) || this.#openings.has(recordingId)) continue;
       // Work that is under way on it, or an event that is on its way, gets until the next look.
       if (this.#chains.has(recordingId) || Date.now() - row.updatedAt.getTime() < this.#sweepMs) continue;
+      if (row.report !== null) {
+        await this.#inOrder(recordingId, () => this.#finish(row));
+        continue;
+      }
       const job = await this.#queue.finaliseState(recordingId);
       if (job.state === 'failed') {
         await this.#inOrder(recordingId, () =>
@@ -562,15 +618,19 @@ export class RecordingService extends EventEmitter<{
     if (this.#closing !== undefined) throw new VerbatimError('shutting_down');
   }
 
+  /** The calls that run may need all of theirs before the new one ends, so their share counts as taken. */
   async #assertSpace(): Promise<void> {
-    if (this.#minFreeBytes === 0) return;
-    const { bavail, bsize } = await statfs(this.#paths.journals);
-    if (bavail * bsize < this.#minFreeBytes) throw new VerbatimError('no_space');
+    const neededBytes =
+      this.#minFreeBytes + this.#reserveBytes * (this.#captures.size + this.#openings.size + 1);
+    if (neededBytes === 0) return;
+    const { journals, wal, recordings, ledger } = this.#paths;
+    await assertFreeSpace([journals, wal, recordings, ledger], neededBytes);
   }
 
   async #close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    for (const opening of this.#openings.values()) opening.failed(new VerbatimError('shutting_down'));
+    this.#recorders.close();
+    this.#openings.cancelAll(new VerbatimError('shutting_down'));
     await Promise.all([...this.#captures.values()].map((capture) => capture.stop('shutdown')));
     await this.#sweeping;
     await Promise.all(this.#chains.values());
@@ -584,7 +644,12 @@ export class RecordingService extends EventEmitter<{
   }
 }
 
-function openingFailure(reason: string): VerbatimError {
-  if (reason === 'no_space') return new VerbatimError('no_space');
-  return new VerbatimError('recorder_unavailable', `the recorder could not start: ${reason}`);
+function asUnavailable(error: unknown): VerbatimError {
+  if (error instanceof VerbatimError) return error;
+  return new VerbatimError('recorder_unavailable', 'no recorder could be asked', { cause: error });
+}
+
+/** Whoever looked for another recorder may have been overtaken by the end of the call. */
+function assertGoesOn(before: Capture): void {
+  if (before.isStopping) throw new VerbatimError('recorder_unavailable', 'the call is over');
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
 import type {
   CloseReason,
+  LedgerInfo,
   Method,
   NotificationName,
   NotificationParams,
@@ -27,6 +28,8 @@ export interface ConnectionDeps extends SessionDeps, MethodDeps {
   devices: DeviceRegistry;
   /** How long a call waits for a lost device; told to the client, kept by the call service. */
   graceMs: number;
+  /** The ledger's key and newest checkpoint, for the client to keep and compare. */
+  ledger?: () => LedgerInfo | undefined;
   nowMs(): number;
 }
 
@@ -267,6 +270,7 @@ export class Connection implements DeviceLink {
       Math.min(leftMs, MAX_TIMER_MS),
     );
     const { call, incoming } = this.#deps.calls.signedIn(who);
+    const ledger = this.#deps.ledger?.();
     return {
       appId: who.appId,
       userId: who.userId,
@@ -276,6 +280,7 @@ export class Connection implements DeviceLink {
       routerRtpCapabilities: this.#deps.calls.routerRtpCapabilities(),
       ...(call === undefined ? {} : { call }),
       ...(incoming === undefined ? {} : { incoming }),
+      ...(ledger === undefined ? {} : { ledger }),
     };
   }
 

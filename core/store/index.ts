@@ -26,6 +26,7 @@ export type {
   MarkKind,
 } from './journal-format.ts';
 export { FLAG_RTCP } from './journal-format.ts';
+export { readJournalHeader } from './journal-header.ts';
 export type {
   JournalBlock,
   JournalReader,
@@ -37,9 +38,14 @@ export { readJournal, recordsOf, verifyJournal } from './journal-reader.ts';
 export type { Acknowledged, JournalWriterOptions } from './journal-writer.ts';
 export { JournalWriter } from './journal-writer.ts';
 export { generateServerIdentity, readIdentity, readRecipients } from './keys.ts';
+export type { LightChain } from './light-chain.ts';
+export { foldChain, lightChain, MAX_LIGHT_BLOCKS } from './light-chain.ts';
 export type { LogRecovery, ReplayedJournal } from './log-recovery.ts';
 export { listJournals, recoverLog, recoverLogs } from './log-recovery.ts';
 export type { DataPaths } from './paths.ts';
 export { dataPaths, journalName, parseJournalName } from './paths.ts';
+export type { Quarantined, QuarantinedFile, QuarantineNote } from './quarantine.ts';
+export { quarantine } from './quarantine.ts';
 export type { OpenSealedOptions, SealedFile, SealFileOptions, SealResult } from './sealed.ts';
-export { openSealed, sealFile } from './sealed.ts';
+export { openSealed, removeSealingLeftovers, sealFile, sealingTemporaries } from './sealed.ts';
+export { assertFreeSpace, freeSpace } from './space.ts';

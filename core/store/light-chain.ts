@@ -27,7 +27,7 @@ export const MAX_LIGHT_BLOCKS = 1_048_576;
  * Reads the light chain of a journal; needs no key, and holds one window of the file and the result. `after`: leaves
  * out the blocks up to this number, for whoever knows their head. Only verified blocks are in it: those of a torn journal
  * up to the tear, of a corrupt one up to the damage.
- * @throws VerbatimError `payload_too_large` for more than MAX_LIGHT_BLOCKS; and what reading the file throws.
+ * @throws VerbatimError `too_large` for more than MAX_LIGHT_BLOCKS; and what reading the file throws.
  */
 export async function lightChain(path: string, { after = 0 }: { after?: number } = {}): Promise<LightChain> {
   const reader = await readJournal(path, { light: true });
@@ -37,7 +37,7 @@ export async function lightChain(path: string, { after = 0 }: { after?: number }
     if (seq <= after || light === undefined) continue;
     if (used === MAX_LIGHT_BLOCKS * LIGHT_BLOCK_BYTES) {
       const message = `${path} has more than ${MAX_LIGHT_BLOCKS} blocks`;
-      throw new VerbatimError('payload_too_large', message);
+      throw new VerbatimError('too_large', message);
     }
     if (used === blocks.length) blocks = Buffer.concat([blocks, Buffer.alloc(used)]);
     used += light.copy(blocks, used);

@@ -45,6 +45,8 @@ t.test('F29 the stock age command opens what we seal, at every border size', age
       sha256: sha256(plaintext),
       paySizeBytes: payBytes.length,
       paySha256: sha256(payBytes),
+      hdrSizeBytes: readFileSync(hdr).length,
+      hdrSha256: sha256(readFileSync(hdr)),
     });
   }
   t.same(readdirSync(dir).sort(), ['a.hdr', 'a.pay', 'key'], 'no temporary file is left');
@@ -222,4 +224,49 @@ t.test('sealing again replaces the pair, for a finalise job that is repeated', a
   const sealed = await openSealed({ ...file, identity });
   t.equal((await sealed.read(0, 100)).toString(), 'second');
   await sealed.close();
+});
+
+t.test('what a killed run left is gone when the next one seals', async (t) => {
+  const dir = t.testdir({
+    'a.pay.tmp': 'half a payload',
+    'a.hdr.tmp': 'its header',
+    'b.pay.tmp': 'of another',
+  });
+  await sealFile({
+    pay: join(dir, 'a.pay'),
+    hdr: join(dir, 'a.hdr'),
+    plaintext: Buffer.from('x'),
+    recipients,
+  });
+  t.same(readdirSync(dir).sort(), ['a.hdr', 'a.pay', 'b.pay.tmp']);
+});
+
+t.test('of two runs that seal one recording at once the earlier gives up, and the pair is one', async (t) => {
+  const dir = t.testdir({});
+  const file = { pay: join(dir, 'a.pay'), hdr: join(dir, 'a.hdr') };
+  const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const slow = sealFile({
+    ...file,
+    plaintext: Buffer.from('slow'),
+    recipients,
+    verify: async () => {
+      begun.resolve();
+      await go.promise;
+    },
+  });
+  await begun.promise;
+  const fast = sealFile({
+    ...file,
+    plaintext: Buffer.from('fast'),
+    recipients,
+    verify: async () => {
+      go.resolve();
+      await t.rejects(slow, { code: 'conflict', message: /another run seals the same recording/ });
+    },
+  });
+  await t.resolves(fast);
+  const sealed = await openSealed({ ...file, identity });
+  t.equal((await sealed.read(0, 100)).toString(), 'fast');
+  await sealed.close();
+  t.same(readdirSync(dir).sort(), ['a.hdr', 'a.pay']);
 });

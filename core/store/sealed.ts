@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { VerbatimError } from '#protocol';
 import { createAgeHeader, hkdf32, MAX_AGE_HEADER_BYTES, openAgeHeader } from './age.ts';
-import { fsyncDir, mkdirDurable, temporaryName } from './durable.ts';
+import { fsyncDir, isErrno, mkdirDurable } from './durable.ts';
 import { storeError } from './files.ts';
 
 /**
@@ -50,35 +50,102 @@ export interface SealResult {
   hdrSha256: string;
 }
 
-/** Encrypts a recording: temporary files, fsync, `verify`, rename, fsync of the directory. Durable on return. */
+/**
+ * Encrypts a recording: temporary files, fsync, `verify`, rename, fsync of the directory. Durable on return.
+ *
+ * What a crash means at each step, and an error likewise, after which the temporaries are removed:
+ * 1. While a temporary is made, written or synced: there is none, or a part of one, under a name that nobody reads. The
+ *    next run removes it.
+ * 2. After the payload got its name: a payload without a header is no recording, only bytes that nobody can open. The
+ *    next run replaces it.
+ * 3. After the header got its name: the recording may be there or, when the power went, only one of the two names. Who
+ *    finds it whole makes the names durable (`fsyncDir`) before saying so.
+ * The temporaries have one name for each recording: of two runs at once the one that began first finds that its files
+ * are not its own any more, and gives up (`conflict`) before it renames anything.
+ */
 export async function sealFile(options: SealFileOptions): Promise<SealResult> {
   const { header, fileKey } = await createAgeHeader(options.recipients);
-  const pay = temporaryName(options.pay);
-  const hdr = temporaryName(options.hdr);
+  const temporary = sealingTemporaries(options);
+  const own: OwnFile[] = [];
   try {
     await mkdirDurable(dirname(options.pay));
     await mkdirDurable(dirname(options.hdr));
-    const payload = await writePayload(pay, fileKey, options.plaintext);
-    await writeWhole(hdr, header);
-    await options.verify?.({ pay, hdr });
-    await rename(pay, options.pay);
+    await removeSealingLeftovers(options);
+    const payload = await writePayload(temporary.pay, own, fileKey, options.plaintext);
+    await writeWhole(temporary.hdr, own, header);
+    await options.verify?.(temporary);
+    for (const file of own) await assertOwn(file);
+    await rename(temporary.pay, options.pay);
     // The header last: a payload without its header is no recording.
-    await rename(hdr, options.hdr);
+    await rename(temporary.hdr, options.hdr);
     await fsyncDir(dirname(options.pay));
     if (dirname(options.hdr) !== dirname(options.pay)) await fsyncDir(dirname(options.hdr));
     const hdrSha256 = createHash('sha256').update(header).digest('hex');
     return { ...payload, hdrSizeBytes: header.length, hdrSha256 };
   } catch (error) {
+    for (const file of own) await removeOwn(file);
     throw storeError(error, `sealing ${options.pay}`);
   } finally {
     fileKey.fill(0);
-    await rm(pay, { force: true });
-    await rm(hdr, { force: true });
+  }
+}
+
+/** Where a recording is written before it has its names. */
+export function sealingTemporaries({ pay, hdr }: { pay: string; hdr: string }): { pay: string; hdr: string } {
+  return { pay: `${pay}.tmp`, hdr: `${hdr}.tmp` };
+}
+
+/** Removes what a run that was killed left of a recording: it could be opened like the recording itself. */
+export async function removeSealingLeftovers(file: { pay: string; hdr: string }): Promise<void> {
+  const { pay, hdr } = sealingTemporaries(file);
+  await rm(pay, { force: true });
+  await rm(hdr, { force: true });
+}
+
+/** A temporary that this run made, told from another one of the same name. */
+interface OwnFile {
+  path: string;
+  inode: bigint;
+}
+
+async function createOwn(path: string, own: OwnFile[]): Promise<FileHandle> {
+  const handle = await open(path, 'wx', 0o600);
+  try {
+    own.push({ path, inode: (await handle.stat({ bigint: true })).ino });
+    return handle;
+  } catch (error) {
+    await handle.close();
+    // O_EXCL made it, so it is nobody else's.
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+async function isOwn({ path, inode }: OwnFile): Promise<boolean> {
+  try {
+    return (await stat(path, { bigint: true })).ino === inode;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+async function assertOwn(file: OwnFile): Promise<void> {
+  if (!(await isOwn(file)))
+    throw new VerbatimError('conflict', `${file.path}: another run seals the same recording`);
+}
+
+async function removeOwn(file: OwnFile): Promise<void> {
+  try {
+    if (await isOwn(file)) await rm(file.path, { force: true });
+  } catch {
+    // The first error is the one to tell. What this disk does not let go of now the next run removes.
   }
 }
 
 async function writePayload(
   path: string,
+  own: OwnFile[],
   fileKey: Buffer,
   plaintext: SealFileOptions['plaintext'],
 ): Promise<Omit<SealResult, 'hdrSizeBytes' | 'hdrSha256'>> {
@@ -88,7 +155,7 @@ async function writePayload(
   const payHash = createHash('sha256');
   let sizeBytes = 0;
   let paySizeBytes = 0;
-  const handle = await open(path, 'wx', 0o600);
+  const handle = await createOwn(path, own);
   try {
     const write = async (bytes: Buffer): Promise<void> => {
       payHash.update(bytes);
@@ -133,8 +200,8 @@ async function* chunksOf(
   yield { chunk: buffer.subarray(0, used), last: true };
 }
 
-async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const handle = await open(path, 'wx', 0o600);
+async function writeWhole(path: string, own: OwnFile[], bytes: Uint8Array): Promise<void> {
+  const handle = await createOwn(path, own);
   try {
     await handle.writeFile(bytes);
     await handle.sync();

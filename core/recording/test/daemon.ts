@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { openDatabase } from '../../db/index.ts';
 import type { NewRecording } from '../../db/recordings.ts';
+import { noEvidence } from '../../evidence/fixture.ts';
 import type { QueueSettings } from '../backend.ts';
 import { RecordingService } from '../service.ts';
 import { silent } from './backends.ts';
@@ -26,7 +27,14 @@ if (process.send !== undefined)
 async function run({ dataDir, queue, env, spoken, unheard }: DaemonOrder): Promise<void> {
   const db = await openDatabase({ url: queue.databaseUrl, log: silent });
   const children = { recorder: true, finaliser: true, env };
-  const service = await RecordingService.open({ db, queue, dataDir, log: silent, children });
+  const service = await RecordingService.open({
+    db,
+    evidence: noEvidence,
+    queue,
+    dataDir,
+    log: silent,
+    children,
+  });
   const media = await MediaSide.open();
   // On a busy machine the worker process takes longer to start than a call waits.
   await service.whenRecorder(20_000);

@@ -1,0 +1,276 @@
+import { join, relative } from 'node:path';
+import { LedgerError, openVerifier, TILE_WIDTH } from '#ledger';
+import type { DataPaths } from '../paths.ts';
+import { Edge } from './edge.ts';
+import { Findings } from './findings.ts';
+import type { Head } from './head.ts';
+import { MAX_NOTE_BYTES, readHead } from './head.ts';
+import { History } from './history.ts';
+import type { LogKey } from './keys.ts';
+import { nextKeyPath, readKey, readVkeys } from './keys.ts';
+import type { Listing } from './listing.ts';
+import { BUNDLES, listTree, readWhole } from './listing.ts';
+import type { Replayed } from './replay.ts';
+import { replaySegments } from './replay.ts';
+import type { Anchor, ScannedEntry } from './scan.ts';
+import { Scan } from './scan.ts';
+import { memoryPath, readMemory } from './signer.ts';
+import { treePath } from './tree-path.ts';
+import type { FoundSegment } from './write-ahead.ts';
+import { readSegments } from './write-ahead.ts';
+
+export interface LoadOptions {
+  paths: DataPaths;
+  /** Undefined for a reader without access to it: the signer's memory is then not looked at. */
+  signerDir: string | undefined;
+  /** False for a reader without access to the secrets. */
+  withKey: boolean;
+  /** A writer may be at work meanwhile. */
+  live?: boolean;
+  /** Every group of entries as it is read. */
+  visit?: (entries: readonly ScannedEntry[]) => void | Promise<void>;
+}
+
+/** A log as it was found. Nothing on disk was changed to read it. */
+export interface Loaded {
+  /** There is no log here at all. */
+  empty: boolean;
+  origin: string | undefined;
+  key: LogKey | undefined;
+  nextKey: LogKey | undefined;
+  vkeys: string[];
+  history: History;
+  /** The tree that is durable, and with what the write-ahead segments hold beyond it. */
+  baseEdge: Edge;
+  edge: Edge;
+  replayed: Replayed;
+  segments: FoundSegment[];
+  listing: Listing;
+  checkpoint: Head | undefined;
+  memory: Head | undefined;
+  /** True when the log goes on although the signer remembers another head: an entry says who accepted that. */
+  lossAccepted: boolean;
+  /** The only thing wrong is that the signer remembers a head that this log does not lead to. */
+  rolledBack: boolean;
+  findings: Findings;
+}
+
+/**
+ * Reads and checks a whole log: every entry, every tile, the checkpoint, the keys, the signer's memory and the
+ * write-ahead segments. What is wrong goes to `findings`; only what the disk refuses is thrown.
+ */
+export async function loadLedger(options: LoadOptions): Promise<Loaded> {
+  const { paths, signerDir } = options;
+  const findings = new Findings();
+  const name = (path: string): string => shortName(paths.dataDir, path);
+
+  // A writer at work moves entries from here to the tree, so the segments are read first.
+  const segments = await readSegments(join(paths.ledger, 'wal'));
+  const replayed = replaySegments(segments);
+  if (replayed.problem !== undefined) {
+    findings.add(name(replayed.problem.path), replayed.problem.problem, replayed.problem.entry);
+  }
+
+  const published = (await readVkeys(paths)) ?? undefined;
+  const key = options.withKey ? await keyIn(paths.ledgerKey, name, findings) : undefined;
+  const nextKey = options.withKey ? await keyIn(nextKeyPath(paths), name, findings) : undefined;
+  const usable = [...(published ?? []), ...[key, nextKey].flatMap((one) => one?.vkey ?? [])].filter(isVkey);
+  const origin = key?.signer.name ?? usable.map(nameOfVkey)[0];
+
+  const checkpointPath = join(paths.ledger, 'checkpoint');
+  const checkpointNote = await readWhole(checkpointPath, MAX_NOTE_BYTES);
+  const memoryNote = signerDir === undefined ? undefined : await readMemory(signerDir);
+  const listing = await listTree(paths.ledger);
+  const empty =
+    checkpointNote === undefined &&
+    memoryNote === undefined &&
+    replayed.entries.length === 0 &&
+    replayed.problem === undefined &&
+    listing.levels.size === 0;
+
+  const head = (path: string, note: string | undefined): Head | undefined => {
+    if (note === undefined) return undefined;
+    try {
+      return readHead(note, origin ?? '', [...new Set(usable)]);
+    } catch (error) {
+      if (!(error instanceof LedgerError)) throw error;
+      findings.add(name(path), error.problem);
+      return undefined;
+    }
+  };
+  const checkpoint = head(checkpointPath, checkpointNote?.toString('utf8'));
+  const memoryFile = memoryPath(signerDir ?? '');
+  const memory = head(memoryFile, memoryNote);
+  if (checkpointNote === undefined && !empty) {
+    // The first head ever is of one entry. So this is no crash at the very beginning.
+    const begun = memory === undefined ? listing.widths(BUNDLES, 0).every((width) => width === 1) : memory.size === 1;
+    if (!begun) findings.add(name(checkpointPath), 'is missing');
+  }
+  if (memory !== undefined && checkpoint !== undefined && memory.size < checkpoint.size) {
+    const problem = `the signer remembers ${memory.size} entries, but the published checkpoint has ${checkpoint.size}`;
+    findings.add(name(memoryFile), problem);
+  }
+
+  // The signer's memory is written before the checkpoint: after a crash the tree holds what the memory says.
+  const ahead = memory !== undefined && hasTree(listing, memory.size);
+  const base = Math.max(checkpoint?.size ?? 0, ahead ? memory.size : 0);
+  const anchors: Anchor[] = replayed.roots.map(({ size, root, path, offsetBytes }) => {
+    const wrong = (problem: string): void => findings.add(name(path), problem);
+    return { size, root, what: `the commit at byte ${offsetBytes}`, wrong };
+  });
+  if (checkpoint !== undefined) {
+    const wrong = (problem: string): void => findings.add(name(checkpointPath), problem);
+    anchors.push({ ...checkpoint, what: 'the checkpoint', wrong });
+  }
+  let memoryProblem: string | undefined;
+  if (memory !== undefined) {
+    const wrong = (problem: string): void => {
+      memoryProblem = problem;
+    };
+    anchors.push({ ...memory, what: 'the head that the signer remembers', wrong });
+  }
+  for (const path of listing.strange) findings.add(name(path), 'is not a regular file');
+
+  const mayHaveGrown = async (): Promise<boolean> => options.live === true && (await hasChanged(checkpointPath, checkpointNote));
+  const scan = new Scan({ dataDir: paths.dataDir, ledgerDir: paths.ledger, listing, base, replayed, anchors, findings, mayHaveGrown });
+  const history = new History();
+  const hashAt = (index: number): Promise<Buffer | undefined> => hashOnDisk(paths.ledger, listing, index);
+  for await (const group of scan.run()) {
+    for (const entry of group) await history.add(entry, findings, hashAt);
+    await options.visit?.(group);
+  }
+
+  const lossAccepted =
+    memory !== undefined &&
+    history.accepted?.size === memory.size &&
+    history.accepted.root === memory.root.toString('hex');
+  const sound = findings.count === 0;
+  if (memoryProblem !== undefined && !lossAccepted) findings.add(name(memoryFile), memoryProblem);
+  const loaded: Loaded = {
+    empty,
+    origin,
+    key,
+    nextKey,
+    vkeys: published ?? [],
+    history,
+    baseEdge: base === 0 ? new Edge() : scan.baseEdge,
+    edge: scan.edge,
+    replayed,
+    segments,
+    listing,
+    checkpoint,
+    memory,
+    lossAccepted: lossAccepted && memoryProblem !== undefined,
+    rolledBack: false,
+    findings,
+  };
+  if (!empty) checkKeys(loaded, { published, options, name, checkpointPath, memoryFile });
+  loaded.rolledBack = sound && findings.count === 1 && memoryProblem !== undefined && !lossAccepted;
+  return loaded;
+}
+
+/** The keys that the entries name, against the files and the signatures. */
+function checkKeys(
+  { history, key, nextKey, checkpoint, memory, findings, origin }: Loaded,
+  {
+    published,
+    options,
+    name,
+    checkpointPath,
+    memoryFile,
+  }: {
+    published: string[] | undefined;
+    options: LoadOptions;
+    name: (path: string) => string;
+    checkpointPath: string;
+    memoryFile: string;
+  },
+): void {
+  const { paths, withKey } = options;
+  const named = history.vkeys;
+  const last = named.at(-1);
+  if (history.origin !== undefined && origin !== undefined && history.origin !== origin) {
+    findings.add(name(paths.ledgerVkeys), `is of the log ${origin}, but the first entry names ${history.origin}`);
+  }
+  // A rotation that was not ended: the new key is still beside the old one, and may lack in the list.
+  const rotating = nextKey !== undefined && nextKey.vkey === last && key?.vkey === named.at(-2);
+  if (withKey && key === undefined) {
+    if (!findings.list.some(({ file }) => file === name(paths.ledgerKey))) {
+      findings.add(name(paths.ledgerKey), 'is missing: without it nothing can be signed');
+    }
+  } else if (withKey && key?.vkey !== last && !rotating) {
+    findings.add(name(paths.ledgerKey), 'is not the key that the log names');
+  }
+  // Without the secrets a list that ends before the last rotation cannot be told from one in progress.
+  const mayLack = withKey ? rotating : true;
+  const equal = (list: readonly string[]): boolean => list.join('\n') === published?.join('\n');
+  if (published === undefined) findings.add(name(paths.ledgerVkeys), 'is missing');
+  else if (!equal(named) && !(mayLack && history.rotations.length > 0 && equal(named.slice(0, -1)))) {
+    findings.add(name(paths.ledgerVkeys), 'does not list the keys that the log names');
+  }
+  for (const [head, path] of [
+    [checkpoint, checkpointPath],
+    [memory, memoryFile],
+  ] as const) {
+    const wanted = head === undefined ? undefined : history.vkeyAt(head.size);
+    if (head !== undefined && wanted !== undefined && !head.signedBy.includes(wanted)) {
+      findings.add(name(path), 'is not signed by the key that was in force at its size');
+    }
+  }
+}
+
+async function keyIn(
+  path: string,
+  name: (path: string) => string,
+  findings: Findings,
+): Promise<LogKey | undefined> {
+  try {
+    return await readKey(path);
+  } catch (error) {
+    if (!(error instanceof LedgerError)) throw error;
+    findings.add(name(path), error.problem);
+    return undefined;
+  }
+}
+
+function isVkey(line: string): boolean {
+  try {
+    openVerifier(line);
+    return true;
+  } catch {
+    // Whatever is wrong with the line: it verifies nothing, and the list is compared as a whole afterwards.
+    return false;
+  }
+}
+
+/** C2SP signed-note: `<name>+<hash>+<base64>`; a name has no plus. */
+function nameOfVkey(vkey: string): string {
+  return vkey.slice(0, vkey.indexOf('+'));
+}
+
+function hasTree(listing: Listing, size: number): boolean {
+  if (size === 0) return false;
+  const number = Math.floor((size - 1) / TILE_WIDTH);
+  return listing.widths(BUNDLES, number).some((width) => width >= size - number * TILE_WIDTH);
+}
+
+async function hasChanged(path: string, before: Buffer | undefined): Promise<boolean> {
+  const now = await readWhole(path, MAX_NOTE_BYTES);
+  return now !== undefined && (before === undefined || !now.equals(before));
+}
+
+async function hashOnDisk(ledgerDir: string, listing: Listing, index: number): Promise<Buffer | undefined> {
+  const number = Math.floor(index / TILE_WIDTH);
+  const at = index % TILE_WIDTH;
+  const width = listing.widths(0, number).find((width) => width > at);
+  if (width === undefined) return undefined;
+  const bytes = await readWhole(join(ledgerDir, treePath(0, number, width)));
+  return bytes?.subarray(at * 32, (at + 1) * 32);
+}
+
+/** Files inside the data folder by their path in it, others by their whole path. */
+function shortName(dataDir: string, path: string): string {
+  const inside = relative(dataDir, path);
+  return inside.startsWith('..') ? path : inside;
+}
+
