@@ -23,7 +23,7 @@ FROM node:24-bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates libssl3 libuv1 \
  && rm -rf /var/lib/apt/lists/* \
- && install -d -o node -g node -m 0700 /data
+ && install -d -o node -g node -m 0700 /data /signer
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/bin bin
@@ -36,9 +36,11 @@ COPY --from=build /app/client/dist client/dist
 ENV NODE_ENV=production \
     MEDIASOUP_WORKER_BIN=/app/bin/mediasoup-worker \
     VERBATIM_DATA_DIR=/data \
+    VERBATIM_LEDGER_SIGNER_DIR=/signer \
     VERBATIM_LISTEN_HOST=0.0.0.0
 USER node
-VOLUME /data
+# Apart from the data: what an older /data that is put back is noticed by.
+VOLUME /data /signer
 EXPOSE 4443/tcp
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.VERBATIM_LISTEN_PORT || 4443) + '/v1/health/ready').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

@@ -126,6 +126,7 @@ export const ConfigSchema = Type.Object(
     recorder: Type.Object(
       {
         embedded: Type.Boolean({ default: true, expected: 'true or false' }),
+        standby: Type.Boolean({ default: true, expected: 'true or false' }),
         ip: ip({ default: '127.0.0.1' }),
         announcedIp: Type.Optional(ip()),
         port: port('the recorder’s UDP port', 0),

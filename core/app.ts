@@ -5,13 +5,14 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config, Secrets } from '#config';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
-import { dataPaths, generateServerIdentity, openSealed, readIdentity } from '#store';
+import { dataPaths, generateServerIdentity, Ledger, openSealed, readIdentity } from '#store';
 import { createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from './auth/index.ts';
 import { CallService } from './call/index.ts';
 import { currentDisclosure } from './db/calls.ts';
 import type { Database } from './db/index.ts';
 import { directoryOf, holdLock, openDatabase, startEmbeddedPostgres } from './db/index.ts';
 import { overdueRecordings } from './db/recordings.ts';
+import { Alarms, Evidence, Scrubber } from './evidence/index.ts';
 import type { HealthCheck } from './health/index.ts';
 import { healthOf } from './health/index.ts';
 import type { HttpApp } from './http/index.ts';
@@ -41,6 +42,7 @@ export interface App {
   readonly recording: RecordingService;
   readonly media: MediaServer;
   readonly calls: CallService;
+  readonly evidence: Evidence;
   /** Ends every call with a reason, waits until their journals are closed, then closes every part. Idempotent. */
   close(): Promise<void>;
 }
@@ -80,7 +82,20 @@ export async function buildApp(options: AppOptions): Promise<App> {
     const db = await openDatabase({ url: databaseUrl, log, poolSize: config.database.poolSize });
     opened.push({ name: 'database', close: () => db.close() });
 
-    const recording = await openRecording(options, db, databaseUrl);
+    const alarms = new Alarms(db, log);
+    const ledger = await openLedger(options, paths, alarms);
+    opened.push({ name: 'ledger', close: () => ledger.close() });
+    const evidence = new Evidence({ db, paths, ledger, alarms, log });
+    opened.push({ name: 'evidence', close: () => evidence.close() });
+    const scrubber = Scrubber.start({
+      dataDir: config.dataDir,
+      signerDir: signerDirOf(config),
+      ...config.scrub,
+      alarms,
+      log,
+    });
+    opened.push({ name: 'scrubber', close: () => scrubber.close() });
+    const recording = await openRecording(options, { db, databaseUrl, evidence });
     opened.push({ name: 'recording', close: () => recording.close() });
     const media = await createMediaServer(mediaOptions(config, log));
     opened.push({ name: 'media', close: () => media.close() });
@@ -91,6 +106,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       db,
       media,
       recording,
+      evidence,
       devices,
       limits: {
         graceMs: config.call.graceMs,
@@ -108,7 +124,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       openRecording: sealedRecordings(paths),
       log,
     });
-    tellParties(recording, devices);
+    tellParties(recording, evidence, devices);
 
     const auth = createAuthenticator({ db, sealKey: secrets.sealKey });
     const origins = new Origins(db);
@@ -124,7 +140,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
       origins,
       directory: directoryOf(db),
       library,
-      health: () => healthOf(options.version, healthChecks({ db, media, recording, config })),
+      evidence,
+      health: () => healthOf(options.version, healthChecks({ db, media, recording, ledger, alarms, scrubber, config })),
       clientDir: CLIENT_DIR,
       ...(demoAllowed(config, log) ? { demo: await openDemo({ db, sealKey: secrets.sealKey }) } : {}),
       signaling: (app) =>
@@ -134,6 +151,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
           graceMs: config.call.graceMs,
           verifyUserToken: (token) => auth.verifyUserToken(token),
           allowedOrigins: (appId) => origins.ofApp(appId),
+          ledger: () => evidence.info(),
           disclosure: async (appId, locale) => {
             const text = await currentDisclosure(db, appId, locale);
             if (!text) throw new VerbatimError('not_found', 'this app has no disclosure text');
@@ -148,6 +166,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     // Recordings first: they tell when the calls of an earlier run ended.
     const recovered = await recording.recover();
     const endedCalls = await calls.recover();
+    await enterOwed(evidence, alarms, log);
     if (endedCalls > 0 || recovered.recordings > 0 || recovered.unknown.length > 0) {
       log.warn({ endedCalls, ...recovered }, 'took up what an earlier run left open');
     }
@@ -156,7 +175,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       closing ??= closeAll();
       return closing;
     };
-    return { http, recording, media, calls, close };
+    return { http, recording, media, calls, evidence, close };
   } catch (error) {
     await closeAll();
     throw error;
@@ -179,21 +198,53 @@ async function databaseOf(
   return embedded.url;
 }
 
+/** Read-only when its files disagree; only a folder that cannot be read at all keeps the server from starting. */
+function openLedger({ config, log, version }: AppOptions, paths: DataPaths, alarms: Alarms): Promise<Ledger> {
+  const { origin } = config.ledger;
+  return Ledger.open({
+    paths,
+    signerDir: signerDirOf(config),
+    version,
+    log,
+    onAlarm: (problem) => void alarms.raise('ledger_fault', 'log', problem),
+    ...(origin === undefined ? {} : { origin }),
+  });
+}
+
+/** Beside the data folder and not in it: a copy of the data that is put back does not bring the memory along. */
+function signerDirOf({ ledger, dataDir }: Config): string {
+  return ledger.signerDir ?? `${dataDir}.signer`;
+}
+
+/** What a crash or an outage left out. A ledger that takes none of it now is asked again while the server runs. */
+async function enterOwed(evidence: Evidence, alarms: Alarms, log: FastifyBaseLogger): Promise<void> {
+  const open = await alarms.list();
+  if (open.length > 0)
+    log.warn({ alarms: open.map(({ kind, subject }) => `${kind} ${subject}`) }, 'alarms are open');
+  const owed = await evidence.sweep().catch((error: unknown) => {
+    log.warn({ err: error }, 'what is owed to the ledger is entered later');
+    return 0;
+  });
+  if (owed > 0) log.info({ entries: owed }, 'entered what an earlier run owed to the ledger');
+}
+
 function openRecording(
   { config, log, env, onLost }: AppOptions,
-  db: Database,
-  databaseUrl: string,
+  { db, databaseUrl, evidence }: { db: Database; databaseUrl: string; evidence: Evidence },
 ): Promise<RecordingService> {
   const { url: redisUrl } = config.redis;
   return RecordingService.open({
     db,
+    evidence,
     queue: redisUrl === undefined ? { databaseUrl } : { databaseUrl, redisUrl },
     dataDir: config.dataDir,
     log,
     minFreeBytes: config.recording.minFreeMegabytes * MEBIBYTE,
+    reserveBytes: config.recording.reserveMegabytes * MEBIBYTE,
     ...(onLost === undefined ? {} : { onLost }),
     children: {
       recorder: config.recorder.embedded,
+      standby: config.recorder.standby,
       // Finalising needs the journals and the identity, which lie here, wherever the recorders run.
       finaliser: true,
       // The children read the same settings; the address of the database holds a password and goes this way only.
@@ -224,7 +275,11 @@ function sealedRecordings(paths: DataPaths): (recordingId: string) => ReturnType
 }
 
 /** Both parties learn at once what became of their recording (F20: alike). */
-function tellParties(recording: RecordingService, devices: DeviceRegistry): void {
+function tellParties(recording: RecordingService, evidence: Evidence, devices: DeviceRegistry): void {
+  evidence.onReceipt((receipt, { appId, callerId, calleeId }) => {
+    for (const userId of [callerId, calleeId])
+      devices.notify(appId, userId, 'all', 'recording.receipt', receipt);
+  });
   recording.on('changed', (row) => {
     const params = {
       recordingId: row.recordingId,
@@ -252,9 +307,12 @@ function healthChecks(parts: {
   db: Database;
   media: MediaServer;
   recording: RecordingService;
+  ledger: Ledger;
+  alarms: Alarms;
+  scrubber: Scrubber;
   config: Config;
 }): HealthCheck[] {
-  const { db, media, recording, config } = parts;
+  const { db, media, recording, ledger, alarms, scrubber, config } = parts;
   return [
     {
       name: 'database',
@@ -292,6 +350,23 @@ function healthChecks(parts: {
         return undefined;
       },
     },
+    {
+      name: 'evidence',
+      // Voice calls and playback go on.
+      vital: false,
+      ask: async () => {
+        if (ledger.state.mode === 'read-only')
+          throw new Error(`the ledger is read-only, so secure calls are refused: ${ledger.state.problem}`);
+        const open = await alarms.list();
+        const [first] = open;
+        if (first !== undefined)
+          throw new Error(
+            `${open.length} alarms are open; the oldest: ${first.kind} ${first.subject}: ${first.detail}`,
+          );
+        return `${ledger.size} entries`;
+      },
+    },
+    { name: 'scrubber', vital: false, ask: async () => scrubber.health() },
     {
       name: 'disk',
       vital: false,

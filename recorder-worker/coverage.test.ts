@@ -276,14 +276,18 @@ t.test('F37 a recorder that only changed files left no hole; one that was attach
   const same = ['recorder-1', 'recorder-1'];
   const clocksUs = [700, 700];
   const base = { call, recorders: same, clocksUs };
+  // It writes what was not acknowledged a second time, marks too.
+  const again = { mark: 'reattach', leg: 0, monotonicUs: callUs(3_500), happenedMsBefore: 5 } as const;
   const files = await finalise(t.testdir({}), {
     ...base,
+    marks: [[again], [again]],
     parts: [
       { fromMs: 0, toMs: 4_000 },
       { fromMs: 3_000, toMs: 9_000 },
     ],
   });
   t.same(files.result.holes, []);
+  t.equal(files.result.legs[0]?.reconnects, 1, 'a mark that was written twice counts once');
   t.same(
     files.result.recovered?.map(({ epoch, status, tailBytes }) => [epoch, status, tailBytes]),
     [[1, 'torn', 0]],

@@ -93,7 +93,6 @@ const at = {
   'create payload': { op: 'create', path: '\\.pay\\.tmp$' },
   'write payload': { op: 'write', path: '\\.pay\\.tmp$', nth: 2 },
   'sync payload': { op: 'sync', path: '\\.pay\\.tmp$' },
-  'close payload': { op: 'close', path: '\\.pay\\.tmp$' },
   'create header': { op: 'create', path: '\\.hdr\\.tmp$' },
   'write header': { op: 'write', path: '\\.hdr\\.tmp$' },
   'sync header': { op: 'sync', path: '\\.hdr\\.tmp$' },
@@ -226,6 +225,22 @@ for (const [step, when] of kills)
       t.equal(sha256(journal), before, 'the journal is as it was');
     },
   );
+
+t.test(
+  'F23 a recording that a killed run left whole is reported only when its names are durable',
+  async (t) => {
+    const dir = t.testdir({ one: {}, two: {} });
+    const { options, recordings } = await folder(dir);
+    const killed = faultPlan(join(dir, 'one'), [{ ...at['sync directory'], act: 'kill' }]);
+    t.equal(await ask(start(t, killed.env), options), undefined);
+    t.same(readdirSync(recordings).sort(), names, 'it stands, but a power failure could take the names back');
+    const plan = faultPlan(join(dir, 'two'), [{ ...at['sync directory'], act: 'EIO' }]);
+    const child = start(t, plan.env);
+    t.match(await ask(child, options), { error: { message: /EIO/ } });
+    t.equal(plan.acted(0), 1);
+    t.match(await ask(child, options), { result: { ok: true, paySha256: sha256(options.pay) } });
+  },
+);
 
 /** A small file system of its own; undefined, and said so, where mounting is not allowed. */
 function mount(t: Test, options: string): string | undefined {

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { setPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
+import { Check } from 'typebox/value';
 import type { Config } from '#config';
 import { loadConfig } from '#config';
 import type { ChildMessage } from '#protocol';
+import { TakeOver } from '#protocol';
 import { dataPaths } from '#store';
 import type { QueueSettings } from './backend.ts';
 import type { Log } from './queue.ts';
@@ -16,6 +18,9 @@ interface Running {
 }
 
 type Leave = (reason: string, code: number) => void;
+
+/** The second argument of a recorder that is kept ready: it takes nothing before it is told to. */
+const STANDBY = 'standby';
 
 const ROLES = { capture, finalise } as const;
 const FINALISE_CONCURRENCY = 1;
@@ -31,6 +36,8 @@ const MEBIBYTE = 1024 * 1024;
 
 // Each role loads only its own code: a recorder needs no muxer in its memory.
 async function capture(config: Config, log: Log, leave: Leave): Promise<Running> {
+  // Listened to before anything is waited for: it may be said at once.
+  const takeOver = process.argv[3] === STANDBY ? toldToTakeOver() : undefined;
   const { Recorder } = await import('./recorder.ts');
   try {
     setPriority(CAPTURE_NICENESS);
@@ -41,6 +48,8 @@ async function capture(config: Config, log: Log, leave: Leave): Promise<Running>
   const paths = dataPaths(config.dataDir);
   const { ip, port, announcedIp, maxCaptures } = config.recorder;
   const queue = await connect(config, log);
+  // What takes long is done. From here on it is a matter of milliseconds, and the dead one's port is free again.
+  await takeOver;
   return Recorder.open({
     recorderId: randomUUID(),
     ip,
@@ -94,6 +103,14 @@ function settingsOf(config: Config): QueueSettings | undefined {
   return databaseUrl === undefined ? undefined : { databaseUrl };
 }
 
+function toldToTakeOver(): Promise<void> {
+  return new Promise((resolve) => {
+    process.on('message', (message: unknown) => {
+      if (Check(TakeOver, message)) resolve();
+    });
+  });
+}
+
 function tellParent(message: ChildMessage): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
 }
@@ -101,7 +118,7 @@ function tellParent(message: ChildMessage): void {
 async function main(): Promise<void> {
   const role = process.argv[2];
   if (role !== 'capture' && role !== 'finalise') {
-    process.stderr.write('Usage: node recorder-worker/main.ts capture|finalise\n');
+    process.stderr.write('Usage: node recorder-worker/main.ts capture [standby]|finalise\n');
     process.exitCode = 2;
     return;
   }

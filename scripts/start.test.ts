@@ -84,6 +84,8 @@ function start(t: Test, args: string[], env: Record<string, string> = {}): Run {
 function folder(t: Test): string {
   const dir = mkdtempSync(join(tmpdir(), 'verbatim-start-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 20 }));
+  // The ledger's signer remembers beside the data folder.
+  t.teardown(() => rmSync(`${dir}.signer`, { recursive: true, force: true }));
   return dir;
 }
 

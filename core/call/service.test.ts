@@ -4,9 +4,9 @@ import type { CallView, Consent, ErrorCode, NotificationName } from '#protocol';
 import { VerbatimError } from '#protocol';
 import { testDatabase } from '../db/fixture.ts';
 import { addDisclosure, insertApp, putChat, putUser, setAppRecording } from '../db/index.ts';
-import { noEvidence } from '../evidence/fixture.ts';
 import type { FakeCallMedia } from '../media/index.ts';
 import { FakeMediaServer } from '../media/index.ts';
+import { noEvidence } from '../recording/test/no-evidence.ts';
 import type { RunningCapture } from './call.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
 import { CallService } from './service.ts';
@@ -313,13 +313,18 @@ t.test('F8 F34 what happens while another recorder is looked for is not lost', a
   await s.service.mute(ann, { callId: call.callId, muted: true });
   s.clock.move(10_000);
   await s.service.mute(ben, { callId: call.callId, muted: true });
+  const found = Promise.withResolvers<void>();
+  const next = s.recorder.reopen.bind(s.recorder);
+  s.recorder.reopen = () => found.promise.then(next);
   s.recorder.lose();
   await told(s, 'ann', ({ recording }) => !recording);
   await s.service.mute(ann, { callId: call.callId, muted: false });
   media.emit('iceState', 'callee', 'disconnected');
   media.emit('iceState', 'callee', 'connected');
+  await settle();
   s.recorder.acts.length = 0;
-  await told(s, 'ann', () => media.recorded);
+  found.resolve();
+  await told(s, 'ann', () => media.recorder?.recorderId === 'r2' && media.recorded);
   s.recorder.arm();
   await told(s, 'ann', ({ recording }) => recording);
   t.same(
@@ -602,7 +607,8 @@ t.test('F11 the other devices stop ringing however the call ends after one accep
         await db.sql`
           insert into consents (call_id, side, app_id, user_id, action, disclosure_sha256, disclosure_version, locale,
                                 device, at)
-          values (${callId}, 'callee', ${APP}, 'ben', 'accept', '', 1, 'en', 'other', now())`;
+          values (${callId}, 'callee', ${APP}, 'ben', 'accept', ${consent.disclosureSha256}, 1, 'en', 'other',
+                  now())`;
         await t.rejects(s.service.accept(ben, { callId, consent }));
       },
     ],

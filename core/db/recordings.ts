@@ -158,6 +158,26 @@ export async function setEntryIndex(db: Database, recordingId: string, entryInde
     update recordings set entry_index = ${entryIndex} where id = ${recordingId} and entry_index is null`;
 }
 
+/**
+ * Takes a recording that could not be finalised back to `processing`, with the reason for which its call ended. Only by
+ * an operator's word: no message of a queue may undo a failure. Null unless it failed for one of these reasons, and
+ * its failure is in the ledger, where one is kept of it.
+ */
+export async function reopenRecording(
+  db: Database,
+  recordingId: string,
+  reasons: readonly string[],
+): Promise<RecordingRow | null> {
+  const [row] = await db.sql<RecordingRow[]>`
+    update recordings set state = 'processing', detail = null, entry_index = null, updated_at = now(),
+      reason = coalesce((select end_reason from calls c where c.id = recordings.call_id), 'retried')
+    where id = ${recordingId} and state = 'failed' and reason in ${db.sql([...reasons])}
+      and (entry_index is not null or exists (
+        select from calls c where c.id = recordings.call_id and c.evidence = 'none'))
+    returning ${db.sql.unsafe(COLUMNS)}`;
+  return row ?? null;
+}
+
 /** Which of these ids have a row. */
 export async function knownRecordings(db: Database, ids: readonly string[]): Promise<Set<string>> {
   if (ids.length === 0) return new Set();

@@ -15,6 +15,8 @@ export const ALARM_KINDS = {
   ledger_fault: 'the ledger is read-only',
   /** The ledger takes no entries; what was to be entered is owed. */
   ledger_unwritable: 'the ledger takes no entries',
+  /** Entries are taken, but no checkpoint covers them: finished recordings wait. */
+  ledger_unpublished: 'the ledger publishes no checkpoint',
   /** Something in a recording's files does not fit what the ledger or a receipt says of them. */
   recording_fault: 'a recording does not fit its evidence',
   /** A client's receipt, signed here, is not in the journal. */
@@ -51,7 +53,10 @@ export class Alarms {
       const { count } = await raiseAlarm(this.#db, { kind, subject, detail });
       if (count === 1) this.#log.error({ alarm: kind, subject, detail }, ALARM_KINDS[kind]);
     } catch (error) {
-      this.#log.error({ alarm: kind, subject, detail, err: error }, `${ALARM_KINDS[kind]} (and not in the table)`);
+      this.#log.error(
+        { alarm: kind, subject, detail, err: error },
+        `${ALARM_KINDS[kind]} (and not in the table)`,
+      );
     }
   }
 

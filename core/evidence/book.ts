@@ -1,8 +1,8 @@
-import type { Entry } from '#ledger';
-import { LedgerError, leafHash, parseEntry } from '#ledger';
+import type { Entry, JsonObject } from '#ledger';
+import { LedgerError, leafHash, parseCheckpoint, parseEntry } from '#ledger';
 import { VerbatimError } from '#protocol';
 import type { Ledger } from '#store';
-import type { Alarms } from './alarms.ts';
+import type { AlarmKind, Alarms } from './alarms.ts';
 
 /** What evidence asks of the ledger. */
 export type LedgerPort = Pick<
@@ -11,6 +11,8 @@ export type LedgerPort = Pick<
   | 'covered'
   | 'checkpoint'
   | 'vkey'
+  | 'vkeys'
+  | 'trouble'
   | 'origin'
   | 'state'
   | 'entry'
@@ -18,6 +20,7 @@ export type LedgerPort = Pick<
   | 'consistency'
   | 'proof'
   | 'sign'
+  | 'jwsSigner'
 >;
 
 /** What is entered about one recording; the ledger adds time, boot and the hash of the entry before. */
@@ -25,8 +28,8 @@ export interface NewEntry {
   t: Entry['t'];
   id: string;
   recordingId: string;
-  actor: Record<string, unknown>;
-  d: Record<string, unknown>;
+  actor: JsonObject;
+  d: JsonObject;
 }
 
 export interface Entered {
@@ -51,7 +54,7 @@ export const ENTER_TIMEOUT_MS = 5_000;
 /** A checkpoint comes within a second; past this time the ledger is stuck. */
 const COVER_TIMEOUT_MS = 15_000;
 
-export const SERVER: Record<string, unknown> = { kind: 'server' };
+export const SERVER: JsonObject = { kind: 'server' };
 
 /**
  * The pages of the ledger that are about recordings. Entering is idempotent by recording and id. Every refusal raises
@@ -71,7 +74,8 @@ export class Book {
   /** @throws VerbatimError `evidence_unavailable` when the ledger takes no entries */
   assertWritable(): void {
     const { state } = this.ledger;
-    if (state.mode === 'read-only') throw new VerbatimError('evidence_unavailable', `the ledger is read-only: ${state.problem}`);
+    if (state.mode === 'read-only')
+      throw new VerbatimError('evidence_unavailable', `the ledger is read-only: ${state.problem}`);
   }
 
   /**
@@ -90,33 +94,56 @@ export class Book {
       return entered;
     } catch (error) {
       if (error instanceof LedgerError)
-        throw new VerbatimError('corrupt', `${entry.t} of ${recordingId}: ${error.message}`, { cause: error });
-      throw await this.#unavailable(error);
+        throw new VerbatimError('corrupt', `${entry.t} of ${recordingId}: ${error.message}`, {
+          cause: error,
+        });
+      throw await this.#unavailable('ledger_unwritable', error);
     }
   }
 
   /** A checkpoint that covers the entry, as signed note. @throws VerbatimError `evidence_unavailable` */
   async covered(index: number): Promise<string> {
     try {
-      return await inTime(this.ledger.covered(index), COVER_TIMEOUT_MS, 'the ledger published no checkpoint in time');
+      const waiting = this.ledger.covered(index);
+      const note = await inTime(waiting, COVER_TIMEOUT_MS, 'the ledger published no checkpoint in time');
+      if (parseCheckpoint(noteText(note)).size <= index)
+        throw new Error('the newest checkpoint is older than the entry');
+      await this.#alarms.clear('ledger_unpublished', 'log');
+      return note;
     } catch (error) {
-      throw await this.#unavailable(error);
+      throw await this.#unavailable('ledger_unpublished', error);
     }
+  }
+
+  /** Takes back the alarm of a disk that failed for a while; damage stays until a start finds the files sound. */
+  async lookAfter(): Promise<void> {
+    const { state, trouble } = this.ledger;
+    if (state.mode === 'writable' && trouble === undefined) await this.#alarms.clear('ledger_fault', 'log');
   }
 
   /** All entries of a recording, oldest first. */
   async of(recordingId: string): Promise<FoundEntry[]> {
     const found = await this.ledger.entriesOf(subjectOf(recordingId));
-    return found.map(({ index, bytes }) => ({ index, bytes, hash: leafHash(bytes), entry: parseEntry(bytes) }));
+    return found.map(({ index, bytes }) => ({
+      index,
+      bytes,
+      hash: leafHash(bytes),
+      entry: parseEntry(bytes),
+    }));
   }
 
-  async #unavailable(error: unknown): Promise<VerbatimError> {
+  async #unavailable(kind: AlarmKind, error: unknown): Promise<VerbatimError> {
     const reason = error instanceof Error ? error.message : String(error);
-    await this.#alarms.raise('ledger_unwritable', 'log', reason);
+    await this.#alarms.raise(kind, 'log', reason);
     return error instanceof VerbatimError && error.code === 'evidence_unavailable'
       ? error
       : new VerbatimError('evidence_unavailable', reason, { cause: error });
   }
+}
+
+/** The text of a signed note, its last newline included, without the signatures. */
+export function noteText(note: string): string {
+  return note.slice(0, note.lastIndexOf('\n\n') + 1);
 }
 
 export function subjectOf(recordingId: string): string {

@@ -1,9 +1,10 @@
 import { mark, partyMark } from '#ledger';
 import type { Consent, Side } from '#protocol';
+import { VerbatimError } from '#protocol';
 import type { OwedEnd } from '../db/consents.ts';
 import { owedEnds, settleEnd } from '../db/consents.ts';
 import type { Database } from '../db/index.ts';
-import type { Log } from './alarms.ts';
+import type { Alarms, Log } from './alarms.ts';
 import type { Book } from './book.ts';
 import { SERVER } from './book.ts';
 import type { Salts } from './salts.ts';
@@ -43,14 +44,16 @@ export class CallEntries {
   readonly #db: Database;
   readonly #book: Book;
   readonly #salts: Salts;
+  readonly #alarms: Alarms;
   readonly #log: Log;
   /** Starts that are being entered, or could not be: tried again with the end. One for each running call at most. */
   readonly #starts = new Map<string, { call: CallFacts; journal: JournalHead; entering: Promise<unknown> }>();
 
-  constructor(parts: { db: Database; book: Book; salts: Salts; log: Log }) {
+  constructor(parts: { db: Database; book: Book; salts: Salts; alarms: Alarms; log: Log }) {
     this.#db = parts.db;
     this.#book = parts.book;
     this.#salts = parts.salts;
+    this.#alarms = parts.alarms;
     this.#log = parts.log;
   }
 
@@ -114,7 +117,15 @@ export class CallEntries {
   /** Enters the ends that are owed, after a crash or an outage. Answers how many; stops at the first refusal. */
   async sweep(): Promise<number> {
     let settled = 0;
-    for (const owed of await owedEnds(this.#db, SWEEP_CALLS)) if (await this.#settle(owed)) settled += 1;
+    for (const owed of await owedEnds(this.#db, SWEEP_CALLS)) {
+      try {
+        if (await this.#settle(owed)) settled += 1;
+      } catch (error) {
+        if (error instanceof VerbatimError && error.code === 'evidence_unavailable') throw error;
+        // One that cannot be settled must not keep the others from it.
+        await this.#alarms.raise('recording_fault', owed.recordingId, problemOf(error));
+      }
+    }
     return settled;
   }
 
@@ -171,6 +182,8 @@ export class CallEntries {
     if (this.#starts.has(recordingId)) await this.#enterStart(start.call, start.journal);
   }
 }
+
+const problemOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Whether anybody's words can be in the recording: then its salt lives as long as the recording does. */
 function wasHeard({ recordingState, recordingEndedAt, activeAt }: OwedEnd): boolean {

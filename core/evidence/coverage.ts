@@ -79,11 +79,7 @@ export function coverageSha256(coverage: Coverage): string {
 }
 
 /** Many spans in few bytes: how many, how long together, and the first of them. */
-export interface SpanSummary {
-  count: number;
-  totalMs: number;
-  spans: Span[];
-}
+export type SpanSummary = { count: number; totalMs: number; spans: Span[] };
 
 export function summaryOf(spans: readonly Span[]): SpanSummary {
   return {

@@ -23,10 +23,18 @@ import { testDatabase } from '../db/fixture.ts';
 import { addDisclosure } from '../db/index.ts';
 import { changeRecording, insertRecording, recordingById } from '../db/recordings.ts';
 import type { LedgerPort } from './book.ts';
+import { noteText } from './book.ts';
 import { coverageBytes } from './coverage.ts';
-import { agree, DISCLOSURE_TEXT, sealedRow, testCall, testEvidence, testReport } from './fixture.ts';
+import {
+  agree,
+  DISCLOSURE_TEXT,
+  sealedRow,
+  testCall,
+  testEvidence,
+  testReport,
+  withVerbs,
+} from './fixture.ts';
 import { readOpening } from './opening.ts';
-import { noteText } from './reading.ts';
 
 const db = await testDatabase(t);
 
@@ -36,18 +44,6 @@ async function entriesOf(ledger: Pick<Ledger, 'entriesOf'>, recordingId: string)
 }
 
 const idsOf = (entries: readonly Entry[]) => entries.map(({ id }) => id);
-
-/** The ledger with one of its verbs replaced. */
-function withVerb(ledger: Ledger, verbs: Partial<LedgerPort>): LedgerPort {
-  return new Proxy<LedgerPort>(ledger, {
-    get: (target, name) => {
-      const own: unknown = Reflect.get(verbs, name);
-      if (own !== undefined) return own;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}
 
 t.test('F35 a consent is an entry that names nobody and opens with the recording’s salt', async (t) => {
   const { evidence, ledger, paths } = await testEvidence(t, db);
@@ -74,7 +70,11 @@ t.test('F35 a consent is an entry that names nobody and opens with the recording
       action: 'start',
       party,
       device: mark(salt, 'device', 'ann-phone'),
-      disclosure: { sha256: createHash('sha256').update(DISCLOSURE_TEXT).digest('hex'), version: 1, locale: 'en' },
+      disclosure: {
+        sha256: createHash('sha256').update(DISCLOSURE_TEXT).digest('hex'),
+        version: 1,
+        locale: 'en',
+      },
       at: '2026-02-03T04:05:06.789Z',
     },
   });
@@ -84,58 +84,64 @@ t.test('F35 a consent is an entry that names nobody and opens with the recording
   t.equal((await entriesOf(ledger, call.recordingId)).length, 1);
 });
 
-t.test('F35 the exact text of a consent is found for ever, since texts and consents cannot change', async (t) => {
-  const { evidence } = await testEvidence(t, db);
-  const made = await testCall(db);
-  await agree({ evidence }, db, made);
-  const { call } = made;
-  await addDisclosure(db, { appId: call.appId, locale: 'en', body: 'Another text.' });
-  const rows = await consentsOf(db, call.callId);
-  t.match(rows, [
-    { side: 'caller', version: 1, text: DISCLOSURE_TEXT },
-    { side: 'callee', version: 1, text: DISCLOSURE_TEXT },
-  ]);
-  const refused = { code: '23001' };
-  await t.rejects(db.sql`update disclosures set body = 'x' where app_id = ${call.appId}`, refused);
-  await t.rejects(db.sql`delete from disclosures where app_id = ${call.appId}`, refused);
-  await t.rejects(db.sql`truncate disclosures cascade`, refused);
-  await t.rejects(db.sql`update consents set device = 'x' where call_id = ${call.callId}`, refused);
-  await t.rejects(db.sql`delete from consents where call_id = ${call.callId}`, refused);
-  await t.rejects(
-    db.sql`insert into disclosures (app_id, locale, version, body, sha256) values (${call.appId}, 'de', 1, 'Ja', 'ff')`,
-    { code: '23514' },
-    'nor is a text taken under another hash',
-  );
-});
+t.test(
+  'F35 the exact text of a consent is found for ever, since texts and consents cannot change',
+  async (t) => {
+    const { evidence } = await testEvidence(t, db);
+    const made = await testCall(db);
+    await agree({ evidence }, db, made);
+    const { call } = made;
+    await addDisclosure(db, { appId: call.appId, locale: 'en', body: 'Another text.' });
+    const rows = await consentsOf(db, call.callId);
+    t.match(rows, [
+      { side: 'caller', version: 1, text: DISCLOSURE_TEXT },
+      { side: 'callee', version: 1, text: DISCLOSURE_TEXT },
+    ]);
+    const refused = { code: '23001' };
+    await t.rejects(db.sql`update disclosures set body = 'x' where app_id = ${call.appId}`, refused);
+    await t.rejects(db.sql`delete from disclosures where app_id = ${call.appId}`, refused);
+    await t.rejects(db.sql`truncate disclosures cascade`, refused);
+    await t.rejects(db.sql`update consents set device = 'x' where call_id = ${call.callId}`, refused);
+    await t.rejects(db.sql`delete from consents where call_id = ${call.callId}`, refused);
+    await t.rejects(
+      db.sql`insert into disclosures (app_id, locale, version, body, sha256) values (${call.appId}, 'de', 1, 'Ja', 'ff')`,
+      { code: '23514' },
+      'nor is a text taken under another hash',
+    );
+  },
+);
 
-t.test('a secure call that was heard leaves both consents, its start and its end, as one chain', async (t) => {
-  const { evidence, ledger, paths } = await testEvidence(t, db);
-  const made = await testCall(db);
-  await agree({ evidence }, db, made);
-  const { call } = made;
-  await insertRecording(db, call);
-  await changeRecording(db, call.recordingId, { to: 'capturing', recorderId: 'r1', startedAt: new Date() });
-  const activeAt = new Date();
-  await setCallState(db, call.callId, 'active', activeAt);
-  const starting = evidence.callStarted(call, { epoch: 1, seq: 2, head: 'cd'.repeat(32) });
-  await changeRecording(db, call.recordingId, { to: 'processing', endedAt: new Date(), reason: 'hangup' });
-  await endCall(db, call.callId, 'hangup', new Date(activeAt.getTime() + 61_000));
-  await evidence.callEnded(call.callId);
-  await starting;
-  const entries = await entriesOf(ledger, call.recordingId);
-  t.same(idsOf(entries), ['consent.caller', 'consent.callee', 'call.start', 'call.end']);
-  const found = await ledger.entriesOf(`rec:${call.recordingId}`);
-  entries.forEach((entry, at) => {
-    const before = found[at - 1];
-    t.equal(entry.prev, before === undefined ? null : leafHash(before.bytes).toString('hex'));
-  });
-  t.match(entries[2]?.d, { call: call.callId, journal: { epoch: 1, seq: 2, head: 'cd'.repeat(32) } });
-  t.match(entries[3]?.d, { call: call.callId, reason: 'hangup', durationMs: 61_000 });
-  t.ok((await readdir(paths.recordings)).includes(`${call.recordingId}.salt`), 'its salt stays');
-  await evidence.callEnded(call.callId);
-  t.equal(await evidence.sweep(), 0, 'nothing is owed');
-  t.equal((await entriesOf(ledger, call.recordingId)).length, 4);
-});
+t.test(
+  'a secure call that was heard leaves both consents, its start and its end, as one chain',
+  async (t) => {
+    const { evidence, ledger, paths } = await testEvidence(t, db);
+    const made = await testCall(db);
+    await agree({ evidence }, db, made);
+    const { call } = made;
+    await insertRecording(db, call);
+    await changeRecording(db, call.recordingId, { to: 'capturing', recorderId: 'r1', startedAt: new Date() });
+    const activeAt = new Date();
+    await setCallState(db, call.callId, 'active', activeAt);
+    const starting = evidence.callStarted(call, { epoch: 1, seq: 2, head: 'cd'.repeat(32) });
+    await changeRecording(db, call.recordingId, { to: 'processing', endedAt: new Date(), reason: 'hangup' });
+    await endCall(db, call.callId, 'hangup', new Date(activeAt.getTime() + 61_000));
+    await evidence.callEnded(call.callId);
+    await starting;
+    const entries = await entriesOf(ledger, call.recordingId);
+    t.same(idsOf(entries), ['consent.caller', 'consent.callee', 'call.start', 'call.end']);
+    const found = await ledger.entriesOf(`rec:${call.recordingId}`);
+    entries.forEach((entry, at) => {
+      const before = found[at - 1];
+      t.equal(entry.prev, before === undefined ? null : leafHash(before.bytes).toString('hex'));
+    });
+    t.match(entries[2]?.d, { call: call.callId, journal: { epoch: 1, seq: 2, head: 'cd'.repeat(32) } });
+    t.match(entries[3]?.d, { call: call.callId, reason: 'hangup', durationMs: 61_000 });
+    t.ok((await readdir(paths.recordings)).includes(`${call.recordingId}.salt`), 'its salt stays');
+    await evidence.callEnded(call.callId);
+    t.equal(await evidence.sweep(), 0, 'nothing is owed');
+    t.equal((await entriesOf(ledger, call.recordingId)).length, 4);
+  },
+);
 
 t.test('a call that nobody was recorded in keeps its entries and loses its salt', async (t) => {
   const { evidence, ledger, paths } = await testEvidence(t, db);
@@ -210,7 +216,12 @@ t.test('F37 rec.final commits to the file without telling it, and the opening op
     durationMs: 4_000,
     consents: bytes.slice(0, 2).map((each) => leafHash(each).toString('hex')),
     legs: [
-      { side: 'caller', lost: 1, mutes: { count: 1, totalMs: 500, spans: [{ atMs: 10, lengthMs: 500 }] }, reconnects: 1 },
+      {
+        side: 'caller',
+        lost: 1,
+        mutes: { count: 1, totalMs: 500, spans: [{ atMs: 10, lengthMs: 500 }] },
+        reconnects: 1,
+      },
       { side: 'callee', gaps: { count: 1, totalMs: 1_500 }, reconnects: 0 },
     ],
     pay: { sizeBytes: report.paySizeBytes, sha256: report.paySha256 },
@@ -237,7 +248,8 @@ const CRASHES: { step: string; at: (ledger: Ledger) => Partial<LedgerPort>; left
   {
     step: 'after rec.recovered, before rec.final',
     at: (ledger) => ({
-      append: (entry) => (entry.t === 'rec.final' ? Promise.reject(new Error('killed')) : ledger.append(entry)),
+      append: (entry) =>
+        entry.t === 'rec.final' ? Promise.reject(new Error('killed')) : ledger.append(entry),
     }),
     left: ['consent.caller', 'consent.callee', 'rec.recovered.1'],
   },
@@ -269,33 +281,33 @@ const CRASHES: { step: string; at: (ledger: Ledger) => Partial<LedgerPort>; left
 
 for (const { step, at, left } of CRASHES)
   t.test(`finishing that breaks ${step} goes on from there, and enters nothing twice`, async (t) => {
-    let broken = true;
+    let faults: Partial<LedgerPort> = {};
+    const verbs: Partial<LedgerPort> = {};
     const real = await testEvidence(t, db, {
       through: (ledger) => {
-        const verbs = at(ledger);
-        return new Proxy<LedgerPort>(ledger, {
-          get: (target, name) => {
-            const own: unknown = broken ? Reflect.get(verbs, name) : undefined;
-            if (own !== undefined) return own;
-            const value: unknown = Reflect.get(target, name, target);
-            return typeof value === 'function' ? value.bind(target) : value;
-          },
-        });
+        faults = at(ledger);
+        return withVerbs(ledger, verbs);
       },
     });
     const { evidence, ledger, paths, errors } = real;
-    broken = false;
     const made = await testCall(db);
     await agree(real, db, made);
     const { recordingId } = made.call;
-    const recovered = { epoch: 1, seq: 6, head: 'ab'.repeat(32), status: 'torn', goodBytes: 9, tailBytes: 3 } as const;
+    const recovered = {
+      epoch: 1,
+      seq: 6,
+      head: 'ab'.repeat(32),
+      status: 'torn',
+      goodBytes: 9,
+      tailBytes: 3,
+    } as const;
     const row = await sealedRow(db, made.call, testReport({ truncated: true, recovered: [recovered] }));
-    broken = true;
+    Object.assign(verbs, faults);
     for (let time = 0; time < 2; time += 1)
       await t.rejects(evidence.final(row), { code: 'evidence_unavailable' });
     t.same(idsOf(await entriesOf(ledger, recordingId)), left);
     t.equal(await readOpening(paths, recordingId), undefined);
-    broken = false;
+    for (const verb of ['append', 'covered'] as const) delete verbs[verb];
     const index = await evidence.final(row);
     t.equal(await evidence.final(row), index);
     t.same(idsOf(await entriesOf(ledger, recordingId)), [
@@ -322,7 +334,10 @@ t.test('finishing that breaks while the opening is written leaves none of it', a
   await rm(path, { recursive: true });
   await evidence.final(row);
   t.ok(await readOpening(paths, made.call.recordingId));
-  t.same((await readdir(dirname(path))).filter((name) => name.endsWith('.tmp')), []);
+  t.same(
+    (await readdir(dirname(path))).filter((name) => name.endsWith('.tmp')),
+    [],
+  );
 });
 
 t.test('a file that is not the one in rec.final never becomes provable, and raises an alarm', async (t) => {
@@ -340,7 +355,9 @@ t.test('a file that is not the one in rec.final never becomes provable, and rais
   t.same(await openAlarms(db, 10), [], 'the right one is still right');
 });
 
-for (const [what, spoil] of Object.entries<(paths: { salt(id: string): string }, id: string) => Promise<void>>({
+for (const [what, spoil] of Object.entries<
+  (paths: { salt(id: string): string }, id: string) => Promise<void>
+>({
   'has lost its salt': (paths, id) => rm(paths.salt(id)),
   'has half a salt': (paths, id) => writeFile(paths.salt(id), 'abcd\n'),
 }))
@@ -361,29 +378,36 @@ for (const [what, spoil] of Object.entries<(paths: { salt(id: string): string },
     await alarms.clear('recording_fault', made.call.recordingId);
   });
 
-t.test('a ledger that refuses or hangs refuses consents in bounded time, with one alarm until it is back', async (t) => {
-  let verbs: Partial<LedgerPort> = {};
-  const real = await testEvidence(t, db, {
-    through: (ledger) => withVerb(ledger, { append: (entry) => (verbs.append ?? ledger.append.bind(ledger))(entry) }),
-    timeoutMs: 50,
-  });
-  const { evidence, errors } = real;
-  const { call, consent } = await testCall(db);
-  const facts = { side: 'caller', device: 'd', consent, at: new Date() } as const;
-  verbs = { append: () => Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' })) };
-  await t.rejects(evidence.consent(call, facts), { code: 'evidence_unavailable', message: /no space left/ });
-  verbs = { append: () => new Promise(() => undefined) };
-  await t.rejects(evidence.consent(call, facts), { code: 'evidence_unavailable', message: /in time/ });
-  t.match(await openAlarms(db, 10), [{ kind: 'ledger_unwritable', count: 2, detail: /in time/ }]);
-  t.match(errors, [{ fields: { alarm: 'ledger_unwritable' } }]);
-  verbs = {};
-  t.type(await evidence.consent(call, facts), 'number');
-  t.same(await openAlarms(db, 10), []);
-});
+t.test(
+  'a ledger that refuses or hangs refuses consents in bounded time, with one alarm until it is back',
+  async (t) => {
+    let verbs: Partial<LedgerPort> = {};
+    const real = await testEvidence(t, db, {
+      through: (ledger) =>
+        withVerbs(ledger, { append: (entry) => (verbs.append ?? ledger.append.bind(ledger))(entry) }),
+      timeoutMs: 50,
+    });
+    const { evidence, errors } = real;
+    const { call, consent } = await testCall(db);
+    const facts = { side: 'caller', device: 'd', consent, at: new Date() } as const;
+    verbs = { append: () => Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' })) };
+    await t.rejects(evidence.consent(call, facts), {
+      code: 'evidence_unavailable',
+      message: /no space left/,
+    });
+    verbs = { append: () => new Promise(() => undefined) };
+    await t.rejects(evidence.consent(call, facts), { code: 'evidence_unavailable', message: /in time/ });
+    t.match(await openAlarms(db, 10), [{ kind: 'ledger_unwritable', count: 2, detail: /in time/ }]);
+    t.match(errors, [{ fields: { alarm: 'ledger_unwritable' } }]);
+    verbs = {};
+    t.type(await evidence.consent(call, facts), 'number');
+    t.same(await openAlarms(db, 10), []);
+  },
+);
 
 t.test('a read-only ledger refuses a secure call before anything is taken', async (t) => {
   const { evidence } = await testEvidence(t, db, {
-    through: (ledger) => withVerb(ledger, { state: { mode: 'read-only', problem: 'the root differs' } }),
+    through: (ledger) => withVerbs(ledger, { state: { mode: 'read-only', problem: 'the root differs' } }),
   });
   t.throws(() => evidence.assertWritable(), { code: 'evidence_unavailable', message: /the root differs/ });
   const { call, consent } = await testCall(db);
@@ -401,7 +425,11 @@ t.test('F33 a failure is entered with its reason, once for each thing it says', 
   await insertRecording(db, made.call);
   await changeRecording(db, recordingId, { to: 'capturing', recorderId: 'r1', startedAt: new Date() });
   await changeRecording(db, recordingId, { to: 'processing', endedAt: new Date(), reason: 'hangup' });
-  await changeRecording(db, recordingId, { to: 'failed', reason: 'no_audio', detail: 'no packet of either leg' });
+  await changeRecording(db, recordingId, {
+    to: 'failed',
+    reason: 'no_audio',
+    detail: 'no packet of either leg',
+  });
   const row = await recordingById(db, recordingId);
   if (row === null) throw new Error('no row');
   await evidence.failed(row);
@@ -417,8 +445,9 @@ t.test('F33 a failure that the ledger could not take is owed, and entered when i
   let refuses = false;
   const real = await testEvidence(t, db, {
     through: (ledger) =>
-      withVerb(ledger, {
-        append: (entry) => (refuses ? Promise.reject(new Error('read-only file system')) : ledger.append(entry)),
+      withVerbs(ledger, {
+        append: (entry) =>
+          refuses ? Promise.reject(new Error('read-only file system')) : ledger.append(entry),
       }),
   });
   const { evidence, ledger } = real;
@@ -469,7 +498,7 @@ t.test('what everybody may read: heads, keys and hashes, and no entry', async (t
   const info = reading.info();
   t.equal(info?.vkey, ledger.vkey);
   const { size } = parseCheckpoint(noteText(info?.checkpoint ?? ''));
-  t.match(await reading.vkeys(), `${ledger.vkey}\n`);
+  t.match(reading.vkeys(), `${ledger.vkey}\n`);
   const tile = await reading.tile(`0/000.p/${size}`);
   t.equal(tile.bytes.length, size * 32);
   t.equal(tile.whole, false);

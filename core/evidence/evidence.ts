@@ -5,8 +5,7 @@ import type { Database } from '../db/index.ts';
 import type { ReceiptParties } from '../db/receipts.ts';
 import type { RecordingRow } from '../db/recordings.ts';
 import { owedFailures, setEntryIndex } from '../db/recordings.ts';
-import type { Log } from './alarms.ts';
-import { Alarms } from './alarms.ts';
+import type { Alarms, Log } from './alarms.ts';
 import type { LedgerPort } from './book.ts';
 import { Book } from './book.ts';
 import type { CallFacts, ConsentFacts, JournalHead } from './calls.ts';
@@ -33,7 +32,10 @@ export interface EvidenceOptions {
 }
 
 /** What a call asks of the evidence. */
-export type CallEvidence = Pick<Evidence, 'assertWritable' | 'consent' | 'callStarted' | 'callEnded' | 'info'>;
+export type CallEvidence = Pick<
+  Evidence,
+  'assertWritable' | 'consent' | 'callStarted' | 'callEnded' | 'info'
+>;
 /** What a recording asks of the evidence. */
 export type FinishEvidence = Pick<Evidence, 'final' | 'failed' | 'acknowledged' | 'heads'>;
 
@@ -70,7 +72,7 @@ export class Evidence {
     this.#book = new Book(ledger, alarms, options.timeoutMs);
     this.reading = new Reading({ db, paths, book: this.#book });
     this.mismatches = new Mismatches({ paths, book: this.#book, alarms });
-    this.#calls = new CallEntries({ db, book: this.#book, salts: this.salts, log });
+    this.#calls = new CallEntries({ db, book: this.#book, salts: this.salts, alarms, log });
     this.#receipts = new Receipts({ db, book: this.#book, log });
     const verifier = options.verifier ?? (async () => null);
     this.#finals = new FinalEntries({ db, paths, book: this.#book, salts: this.salts, alarms, verifier });
@@ -114,7 +116,8 @@ export class Evidence {
    * @throws VerbatimError `evidence_unavailable`: ask again later; `corrupt`: it can never be proven
    */
   async final(row: RecordingRow): Promise<number | null> {
-    if (row.report === null) throw new VerbatimError('internal', 'a recording without report cannot be final');
+    if (row.report === null)
+      throw new VerbatimError('internal', 'a recording without report cannot be final');
     if (!(await this.#isInLedger(row))) return null;
     return this.#track(this.#finals.final(row, row.report));
   }
@@ -126,7 +129,10 @@ export class Evidence {
   async failed(row: RecordingRow, journals?: readonly JournalState[]): Promise<void> {
     await this.#track(
       this.#failed(row, journals).catch((error: unknown) => {
-        this.#log.warn({ recordingId: row.recordingId, err: error }, 'a failure could not be entered and is owed');
+        this.#log.warn(
+          { recordingId: row.recordingId, err: error },
+          'a failure could not be entered and is owed',
+        );
       }),
     );
   }
@@ -163,11 +169,20 @@ export class Evidence {
 
   async #sweep(): Promise<number> {
     if (this.#closed) return 0;
+    await this.#book.lookAfter();
     let count = await this.#calls.sweep();
     for (const row of await owedFailures(this.#db, SWEEP_ROWS)) {
       if (this.#closed) return count;
-      await this.#failed(row);
-      count += 1;
+      try {
+        await this.#failed(row);
+        count += 1;
+      } catch (error) {
+        if (error instanceof VerbatimError && error.code === 'evidence_unavailable') throw error;
+        this.#log.warn(
+          { recordingId: row.recordingId, err: error },
+          'a failure could not be entered and is owed',
+        );
+      }
     }
     return count;
   }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { commitment, parseCheckpoint } from '#ledger';
+import type { JsonObject } from '#ledger';
+import { commitment } from '#ledger';
 import type { JournalState, Side } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
-import { listJournals, verifyJournal } from '#store';
+import { listJournals, mkdirDurable, verifyJournal } from '#store';
 import { consentsOf } from '../db/consents.ts';
 import type { Database } from '../db/index.ts';
 import { receiptsOf } from '../db/receipts.ts';
@@ -15,14 +16,19 @@ import type { FinaliseReport } from './coverage.ts';
 import { coverageOf, coverageSha256, MAX_ENTRY_SPANS, summaryOf } from './coverage.ts';
 import type { Opening } from './opening.ts';
 import { writeOpening } from './opening.ts';
-import { noteText } from './reading.ts';
 import type { Salts } from './salts.ts';
+import { RECORDING_FILE, signedVcon } from './vcon.ts';
 
 /** Journals that one entry names; the coverage report names them all. */
 const MAX_ENTRY_JOURNALS = 64;
 const MAX_DETAIL_CHARS = 500;
 /** Reasons that mean: stored data contradicts what was acknowledged or entered before. */
-const FAULTS: ReadonlySet<string> = new Set(['rollback_journal', 'corrupt_journal', 'missing_journal', 'evidence_lost']);
+const FAULTS: ReadonlySet<string> = new Set([
+  'rollback_journal',
+  'corrupt_journal',
+  'missing_journal',
+  'evidence_lost',
+]);
 
 /** What the last steps need of the rest of the evidence. */
 export interface FinishParts {
@@ -116,7 +122,11 @@ export class FinalEntries {
         endedAt: coverage.endedAt,
         durationMs: coverage.durationMs,
         consents: [consents.caller.hash.toString('hex'), consents.callee.hash.toString('hex')],
-        legs: coverage.legs.map((leg) => ({ ...leg, gaps: summaryOf(leg.gaps), mutes: summaryOf(leg.mutes) })),
+        legs: coverage.legs.map((leg) => ({
+          ...leg,
+          gaps: summaryOf(leg.gaps),
+          mutes: summaryOf(leg.mutes),
+        })),
         holes: coverage.holes.slice(0, MAX_ENTRY_SPANS),
         endReason: coverage.endReason,
         truncated: coverage.truncated,
@@ -129,8 +139,6 @@ export class FinalEntries {
     // Crash here: the entry is found by its id. It must be about this very file, or one of the two is not genuine.
     if (!final.fresh) assertSame(final, sealed);
     const checkpoint = await book.covered(final.index);
-    if (parseCheckpoint(noteText(checkpoint)).size <= final.index)
-      throw new VerbatimError('evidence_unavailable', 'the newest checkpoint does not cover the entry yet');
     // Crash here: the opening is written again; a later checkpoint covers the entry as well.
     await writeOpening(this.#parts.paths, {
       v: 1,
@@ -153,6 +161,18 @@ export class FinalEntries {
       },
       checkpoint,
       disclosures: await this.#disclosures(row.callId, consents),
+      vcon: signedVcon(
+        {
+          recordingId,
+          callId: row.callId,
+          caller: row.callerId,
+          callee: row.calleeId,
+          sha512,
+          coverage,
+          file: RECORDING_FILE,
+        },
+        book.ledger.jwsSigner(),
+      ).toString('utf8'),
       verifier: await this.#parts.verifier(),
     });
     return final.index;
@@ -178,7 +198,7 @@ export class FinalEntries {
   async #enterNext(
     { recordingId }: RecordingRow,
     t: 'rec.recovered' | 'rec.failed',
-    d: Record<string, unknown>,
+    d: JsonObject,
     entries: readonly FoundEntry[],
   ): Promise<{ index: number }> {
     const before = entries.filter(({ entry }) => entry.t === t);
@@ -192,6 +212,7 @@ export class FinalEntries {
     const { paths, db } = this.#parts;
     const receipts = await receiptsOf(db, recordingId);
     const states: JournalState[] = [];
+    await mkdirDurable(paths.journals);
     for (const { epoch, path } of await listJournals(paths.journals, recordingId)) {
       const receipt = receipts.find((each) => each.epoch === epoch);
       const { seq, head, status, goodBytes, sizeBytes } = await verifyJournal(

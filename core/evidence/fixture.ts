@@ -15,8 +15,9 @@ import { Alarms } from './alarms.ts';
 import type { LedgerPort } from './book.ts';
 import type { CallFacts } from './calls.ts';
 import type { FinaliseReport } from './coverage.ts';
-import type { CallEvidence, FinishEvidence } from './evidence.ts';
 import { Evidence } from './evidence.ts';
+
+export { noteText } from './book.ts';
 
 const ignore = (): void => undefined;
 const silent = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -46,7 +47,10 @@ export async function testEvidence(
   t.teardown(() => rm(dir, { recursive: true, force: true, maxRetries: 10 }));
   const paths = dataPaths(options.dataDir ?? join(dir, 'data'));
   const errors: TestEvidence['errors'] = [];
-  const log = { ...silent, error: (fields: object, message: string) => void errors.push({ fields, message }) };
+  const log = {
+    ...silent,
+    error: (fields: object, message: string) => void errors.push({ fields, message }),
+  };
   const alarms = new Alarms(db, log);
   const ledger = await Ledger.open({
     paths,
@@ -69,18 +73,17 @@ export async function testEvidence(
   return { evidence, ledger, paths, alarms, errors };
 }
 
-/** For tests in which calls and recordings leave nothing in any ledger. */
-export const noEvidence: CallEvidence & FinishEvidence = {
-  assertWritable: () => undefined,
-  consent: async () => 0,
-  callStarted: async () => undefined,
-  callEnded: async () => undefined,
-  info: () => undefined,
-  final: async () => null,
-  failed: async () => undefined,
-  acknowledged: async () => [],
-  heads: async () => undefined,
-};
+/** For tests: the ledger with single verbs replaced, also while the test runs. */
+export function withVerbs(ledger: Ledger, verbs: Partial<LedgerPort>): LedgerPort {
+  return new Proxy<LedgerPort>(ledger, {
+    get: (target, name) => {
+      const own: unknown = Reflect.get(verbs, name);
+      if (own !== undefined) return own;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
 
 export const DISCLOSURE_TEXT = 'This call is recorded.';
 
@@ -149,7 +152,14 @@ export function testReport(more: Partial<FinaliseReport> = {}): FinaliseReport {
         mutes: [{ atMs: 10, lengthMs: 500 }],
         reconnects: 1,
       },
-      { side: 'callee', packets: 200, lost: 0, duplicates: 0, gaps: [{ atMs: 5, lengthMs: 1_500 }], mutes: [] },
+      {
+        side: 'callee',
+        packets: 200,
+        lost: 0,
+        duplicates: 0,
+        gaps: [{ atMs: 5, lengthMs: 1_500 }],
+        mutes: [],
+      },
     ],
     journals: [{ epoch: 1, seq: 6, head: 'ab'.repeat(32) }],
     holes: [],

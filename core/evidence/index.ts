@@ -14,3 +14,5 @@ export type { Opening } from './opening.ts';
 export { parseOpening, readOpening } from './opening.ts';
 export type { Proven } from './reading.ts';
 export type { RunningHead } from './receipts.ts';
+export type { ScrubbedPass, ScrubberOptions } from './scrubber.ts';
+export { Scrubber } from './scrubber.ts';

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { openNote, openVerifier, parseReceipt } from '#ledger';
+import type { ReceiptFacts } from '#ledger';
+import { LedgerError, openNote, openVerifier, parseReceipt } from '#ledger';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
 import { isErrno, verifyJournal } from '#store';
@@ -10,7 +10,6 @@ import type { JournalHead } from './calls.ts';
 
 /** Each reads a whole journal. */
 const MAX_AT_ONCE = 2;
-const MAX_VKEYS = 64;
 
 /**
  * A client holds a signed head that does not fit its recording. Only a receipt with this log's own signature is looked
@@ -34,7 +33,7 @@ export class Mismatches {
    * `recording_not_ready` while the journal is still written, `unavailable` when others are being looked into
    */
   async report(recording: { id: string; state: RecordingState }, note: string): Promise<boolean> {
-    const facts = await this.#receipt(note);
+    const facts = this.#receipt(note);
     if (facts.recordingId !== recording.id)
       throw new VerbatimError('bad_request', 'body/note: the receipt is about another recording');
     if (recording.state === 'armed' || recording.state === 'capturing')
@@ -52,12 +51,13 @@ export class Mismatches {
     }
   }
 
-  async #receipt(note: string): Promise<ReturnType<typeof parseReceipt>> {
-    const text = await readFile(this.#paths.ledgerVkeys, 'utf8');
-    const vkeys = text.split('\n').filter((line) => line !== '').slice(-MAX_VKEYS);
+  #receipt(note: string): ReceiptFacts {
+    const { vkeys, origin } = this.#book.ledger;
     try {
-      const opened = openNote(note, vkeys.map(openVerifier));
-      return parseReceipt(opened.text);
+      const { text, verified } = openNote(note, vkeys.map(openVerifier));
+      const facts = parseReceipt(text);
+      if (verified.length === 0 || facts.origin !== origin) throw new LedgerError('another log’s receipt');
+      return facts;
     } catch (error) {
       throw new VerbatimError('bad_request', 'body/note: expected a receipt with this log’s signature', {
         cause: error,
@@ -75,7 +75,8 @@ export class Mismatches {
       const journal = journalsIn(final.entry.d).find((each) => each.epoch === epoch);
       if (journal === undefined) return `rec.final does not name epoch ${epoch}, of which a head was signed`;
       if (journal.seq < seq) return `rec.final ends epoch ${epoch} at ${journal.seq}, and ${seq} was signed`;
-      if (journal.seq === seq && journal.head !== head) return `rec.final has another head for ${epoch}/${seq}`;
+      if (journal.seq === seq && journal.head !== head)
+        return `rec.final has another head for ${epoch}/${seq}`;
     }
     try {
       const acknowledged = { seq, head };
@@ -84,7 +85,8 @@ export class Mismatches {
         return `the journal of epoch ${epoch} does not hold the signed head ${seq}: ${result.problem ?? result.status}`;
       return undefined;
     } catch (error) {
-      if (!isErrno(error, 'ENOENT') && !(error instanceof VerbatimError && error.code === 'not_found')) throw error;
+      if (!isErrno(error, 'ENOENT') && !(error instanceof VerbatimError && error.code === 'not_found'))
+        throw error;
       // Removal and retention take the journals along; nothing else does.
       if (state === 'removed' || state === 'expired') return undefined;
       return `the journal of epoch ${epoch}, of which a head was signed, is not there`;

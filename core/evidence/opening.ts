@@ -56,13 +56,15 @@ export const Opening = Type.Object({
   /** The first checkpoint that covers `rec.final`: a signed note. */
   checkpoint: Type.String(),
   disclosures: Type.Object({ caller: Text, callee: Text }),
+  /** The call as a signed vCon: made once, because a later key would make other bytes. */
+  vcon: Type.String(),
   /** Names the verifier that a bundle carries; null when the server had none. */
   verifier: Type.Union([Hash, Type.Null()]),
 });
 export type Opening = Type.Static<typeof Opening>;
 
 /** Texts of 16 KiB twice and a thousand spans are far below it. */
-const MAX_OPENING_BYTES = 4 * 1024 * 1024;
+export const MAX_OPENING_BYTES = 4 * 1024 * 1024;
 
 /**
  * Writes it once, durably, and never over another one: the bundle's bytes are fixed from here on. One that stands and is
@@ -73,7 +75,9 @@ export async function writeOpening(paths: DataPaths, opening: Opening): Promise<
   const standing = await readOpening(paths, opening.recording);
   if (standing === undefined) {
     try {
-      await writeFileDurable(paths.evidence(opening.recording), `${JSON.stringify(opening)}\n`, { exclusive: true });
+      await writeFileDurable(paths.evidence(opening.recording), `${JSON.stringify(opening)}\n`, {
+        exclusive: true,
+      });
       return opening;
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error;

@@ -8,6 +8,7 @@ import { isErrno, lightChain } from '#store';
 import type { Database } from '../db/index.ts';
 import { receiptsOf } from '../db/receipts.ts';
 import type { Book } from './book.ts';
+import { noteText } from './book.ts';
 import type { Opening } from './opening.ts';
 import { readOpening } from './opening.ts';
 
@@ -25,7 +26,8 @@ const MAX_ENTRIES = 256;
  * C2SP tlog-tiles: `tile/<L>/<N>[.p/<W>]`, N in groups of three digits, every group but the last marked by an x.
  * Entry bundles (`tile/entries/…`) are not served: their entries say which app had how many calls, and when.
  */
-const TILE = /^(?:[0-9]|[1-5][0-9]|6[0-3])\/(?:x\d{3}\/){0,4}\d{3}(?:\.p\/(?:[1-9]|[1-9]\d|1\d\d|2[0-4]\d|25[0-5]))?$/;
+const TILE =
+  /^(?:[0-9]|[1-5][0-9]|6[0-3])\/(?:x\d{3}\/){0,4}\d{3}(?:\.p\/(?:[1-9]|[1-9]\d|1\d\d|2[0-4]\d|25[0-5]))?$/;
 
 /** What others may read of the ledger: everybody its heads and hashes, the parties of a call what is about it. */
 export class Reading {
@@ -46,8 +48,8 @@ export class Reading {
   }
 
   /** Every verifier key that the log ever had, oldest first, one a line. */
-  async vkeys(): Promise<string> {
-    return readFile(this.#paths.ledgerVkeys, 'utf8');
+  vkeys(): string {
+    return this.#book.ledger.vkeys.map((vkey) => `${vkey}\n`).join('');
   }
 
   /**
@@ -69,7 +71,10 @@ export class Reading {
   async consistency(from: number, to: number): Promise<ConsistencyProof> {
     const size = this.#publishedSize();
     if (from > to || to > size)
-      throw new VerbatimError('bad_request', `querystring: expected from <= to <= ${size}, the published size`);
+      throw new VerbatimError(
+        'bad_request',
+        `querystring: expected from <= to <= ${size}, the published size`,
+      );
     const proof = await this.#book.ledger.consistency(from, to);
     return { from, to, proof: proof.map((hash) => hash.toString('base64')) };
   }
@@ -77,7 +82,8 @@ export class Reading {
   /** All published entries of a recording with their proofs in one checkpoint, and the receipts of its heads. */
   async of(recordingId: string): Promise<RecordingEvidence> {
     const { vkey, checkpoint } = this.#book.ledger;
-    if (checkpoint === undefined) throw new VerbatimError('evidence_unavailable', 'the ledger has no checkpoint yet');
+    if (checkpoint === undefined)
+      throw new VerbatimError('evidence_unavailable', 'the ledger has no checkpoint yet');
     const size = this.#publishedSize();
     const entries = (await this.#book.of(recordingId)).filter(({ index }) => index < size);
     const receipts = await receiptsOf(this.#db, recordingId);
@@ -125,9 +131,4 @@ export class Reading {
     if (checkpoint === undefined) return 0;
     return parseCheckpoint(noteText(checkpoint)).size;
   }
-}
-
-/** The text of a signed note, its last newline included, without the signatures. */
-export function noteText(note: string): string {
-  return note.slice(0, note.lastIndexOf('\n\n') + 1);
 }

@@ -1,7 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { copyFile, rm, writeFile } from 'node:fs/promises';
 import t from 'tap';
-import { generateLogKey, openNote, openSigner, openVerifier, parseReceipt, receiptText, signNote } from '#ledger';
+import {
+  generateLogKey,
+  openNote,
+  openSigner,
+  openVerifier,
+  parseReceipt,
+  receiptText,
+  signNote,
+} from '#ledger';
 import type { HeadReceipt } from '#protocol';
 import type { DataPaths } from '#store';
 import { CommitLog, generateServerIdentity, JournalWriter, readJournal, readRecipients } from '#store';
@@ -47,35 +55,38 @@ t.test('F36 a head is signed by the log’s key, stored, and given to both parti
   t.same(await real.evidence.acknowledged(recordingId), [{ epoch: 1, seq: 7, head: HEAD }]);
 });
 
-t.test('F36 of each epoch the newest head is kept; an older or repeated one changes and tells nothing', async (t) => {
-  const real = await testEvidence(t, db);
-  const receipts = told(real);
-  const { call } = await testCall(db);
-  await insertRecording(db, call);
-  const { recordingId, callId } = call;
-  const head = (epoch: number, seq: number) => ({ recordingId, callId, epoch, seq, head: HEAD });
-  await Promise.all([
-    real.evidence.heads([head(1, 5), head(1, 9), head(1, 8), head(2, 1)]),
-    real.evidence.heads([head(1, 9)]),
-    real.evidence.heads([head(1, 3), { ...head(1, 4), recordingId: randomUUID() }]),
-    real.evidence.heads([head(1, 10)]),
-  ]);
-  t.same(
-    receipts.map(({ receipt: { epoch, seq } }) => [epoch, seq]),
-    [
-      [1, 9],
-      [2, 1],
-      [1, 10],
-    ],
-  );
-  t.same(
-    (await real.evidence.acknowledged(recordingId)).map(({ epoch, seq }) => [epoch, seq]),
-    [
-      [1, 10],
-      [2, 1],
-    ],
-  );
-});
+t.test(
+  'F36 of each epoch the newest head is kept; an older or repeated one changes and tells nothing',
+  async (t) => {
+    const real = await testEvidence(t, db);
+    const receipts = told(real);
+    const { call } = await testCall(db);
+    await insertRecording(db, call);
+    const { recordingId, callId } = call;
+    const head = (epoch: number, seq: number) => ({ recordingId, callId, epoch, seq, head: HEAD });
+    await Promise.all([
+      real.evidence.heads([head(1, 5), head(1, 9), head(1, 8), head(2, 1)]),
+      real.evidence.heads([head(1, 9)]),
+      real.evidence.heads([head(1, 3), { ...head(1, 4), recordingId: randomUUID() }]),
+      real.evidence.heads([head(1, 10)]),
+    ]);
+    t.same(
+      receipts.map(({ receipt: { epoch, seq } }) => [epoch, seq]),
+      [
+        [1, 9],
+        [2, 1],
+        [1, 10],
+      ],
+    );
+    t.same(
+      (await real.evidence.acknowledged(recordingId)).map(({ epoch, seq }) => [epoch, seq]),
+      [
+        [1, 10],
+        [2, 1],
+      ],
+    );
+  },
+);
 
 /** A journal of some blocks, and what its heads are. */
 async function journal(paths: DataPaths, call: CallFacts): Promise<JournalHead[]> {
@@ -141,22 +152,25 @@ t.test('F36 a signed head that the journal does not hold is confirmed, and raise
   }
 });
 
-t.test('F36 a journal that is gone, or was replaced by another, is confirmed by any receipt of it', async (t) => {
-  const { paths, heads, signed, report, alarms, call } = await finished(t);
-  const [first] = heads;
-  if (first === undefined) throw new Error('no head');
-  const path = paths.journal(call.recordingId, 1);
-  await copyFile(path, `${path}.kept`);
-  await rm(path);
-  t.equal(await report(signed(first)), true, 'gone');
-  await journal(paths, call);
-  t.equal(await report(signed(first)), true, 'another one in its place');
-  await copyFile(`${path}.kept`, path);
-  t.equal(await report(signed(first)), false, 'back again');
-  await writeFile(path, 'not a journal');
-  t.equal(await report(signed(first)), true, 'garbage');
-  await alarms.clear('receipt_mismatch', call.recordingId);
-});
+t.test(
+  'F36 a journal that is gone, or was replaced by another, is confirmed by any receipt of it',
+  async (t) => {
+    const { paths, heads, signed, report, alarms, call } = await finished(t);
+    const [first] = heads;
+    if (first === undefined) throw new Error('no head');
+    const path = paths.journal(call.recordingId, 1);
+    await copyFile(path, `${path}.kept`);
+    await rm(path);
+    t.equal(await report(signed(first)), true, 'gone');
+    await journal(paths, call);
+    t.equal(await report(signed(first)), true, 'another one in its place');
+    await copyFile(`${path}.kept`, path);
+    t.equal(await report(signed(first)), false, 'back again');
+    await writeFile(path, 'not a journal');
+    t.equal(await report(signed(first)), true, 'garbage');
+    await alarms.clear('receipt_mismatch', call.recordingId);
+  },
+);
 
 t.test('only what this log signed about this recording is looked into', async (t) => {
   const { evidence, ledger, last, text, signed, report, call } = await finished(t);

@@ -40,7 +40,8 @@ export class Salts {
   /** @throws VerbatimError `corrupt` when there is none, or not one salt in the file */
   async read(recordingId: string): Promise<Buffer> {
     const salt = await this.find(recordingId);
-    if (salt === undefined) throw new VerbatimError('corrupt', `the salt of recording ${recordingId} is missing`);
+    if (salt === undefined)
+      throw new VerbatimError('corrupt', `the salt of recording ${recordingId} is missing`);
     return salt;
   }
 

@@ -53,8 +53,8 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp & { routes: rea
   chatRoutes(app, deps);
   disclosureRoutes(app, deps);
   recordingRoutes(app, deps);
-  // evidenceRoutes(app, deps);
-  // ledgerRoutes(app, deps);
+  evidenceRoutes(app, deps);
+  ledgerRoutes(app, deps);
   sessionRoutes(app, deps);
   mediaRoutes(app, deps);
   demoRoutes(app, deps);

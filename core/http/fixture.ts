@@ -21,6 +21,8 @@ import {
 } from '../auth/index.ts';
 import type { Database } from '../db/index.ts';
 import { directoryOf, insertApp, insertAppKey, setAppOrigins } from '../db/index.ts';
+import type { TestEvidence } from '../evidence/fixture.ts';
+import { testEvidence } from '../evidence/fixture.ts';
 import type { SealedSource } from '../library/index.ts';
 import { Library } from '../library/index.ts';
 import { buildHttp } from './build.ts';
@@ -46,12 +48,16 @@ export interface HttpFixture {
   http: HttpApp & { routes: readonly RouteEntry[] };
   url: string;
   library: Library;
+  /** The real one, on a ledger of its own. */
+  evidence: TestEvidence;
   /** Everything that was logged so far, as one text. */
   logText(): string;
   /** Moves the server's clock; it starts at the real time. */
   clock: { nowMs: number };
   health: Health;
   addApp(id: string, origins?: string[]): Promise<TestApp>;
+  /** Keys for an app that is there already. */
+  addKey(id: string): Promise<TestApp>;
   /** A call between two users of an app, with its recording. The bytes are known only for `available` ones. */
   addRecording(row: {
     appId: string;
@@ -101,6 +107,7 @@ export async function httpFixture(
     log,
     nowMs,
   });
+  const evidence = await testEvidence(t, db);
   const health: Health = { status: 'ok', version: '0.0.0', checks: { database: { ok: true } } };
   const http = await buildHttp({
     log,
@@ -114,6 +121,7 @@ export async function httpFixture(
     origins: new Origins(db, nowMs),
     directory: directoryOf(db),
     library,
+    evidence: evidence.evidence,
     health: async () => health,
     ...overrides,
   });
@@ -121,12 +129,32 @@ export async function httpFixture(
   await http.listen({ host: '127.0.0.1', port: 0 });
   const { port } = http.server.address() as AddressInfo;
 
+  const addKey = async (id: string): Promise<TestApp> => {
+    const { row, secret } = createSecretKey(id, sealKey);
+    await insertAppKey(db, row);
+    const pair = generateKeyPairSync('ed25519');
+    const signing = createPublicKey(id, pair.publicKey.export({ format: 'jwk' }) as { kty: string });
+    await insertAppKey(db, signing.row);
+    const pem = pair.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    const key = { kid: row.kid, algorithm: 'HS256' as const, material: secret };
+    return {
+      id,
+      kid: row.kid,
+      secret,
+      server: `Bearer ${row.kid}.${secret}`,
+      signing: { kid: signing.row.kid, algorithm: 'EdDSA', material: await importPKCS8(pem, 'EdDSA') },
+      user: async (userId, lifetimeMs = 3_600_000) =>
+        `Bearer ${await signUserToken(key, { userId, name: userId }, { nowMs: clock.nowMs, lifetimeMs })}`,
+    };
+  };
+
   return {
     db,
     sealKey,
     http,
     url: `http://127.0.0.1:${port}`,
     library,
+    evidence,
     clock,
     health,
     store,
@@ -134,23 +162,9 @@ export async function httpFixture(
     async addApp(id, origins = []) {
       await insertApp(db, { id, name: id, recordingEnabled: true });
       await setAppOrigins(db, id, origins);
-      const { row, secret } = createSecretKey(id, sealKey);
-      await insertAppKey(db, row);
-      const pair = generateKeyPairSync('ed25519');
-      const signing = createPublicKey(id, pair.publicKey.export({ format: 'jwk' }) as { kty: string });
-      await insertAppKey(db, signing.row);
-      const pem = pair.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
-      const key = { kid: row.kid, algorithm: 'HS256' as const, material: secret };
-      return {
-        id,
-        kid: row.kid,
-        secret,
-        server: `Bearer ${row.kid}.${secret}`,
-        signing: { kid: signing.row.kid, algorithm: 'EdDSA', material: await importPKCS8(pem, 'EdDSA') },
-        user: async (userId, lifetimeMs = 3_600_000) =>
-          `Bearer ${await signUserToken(key, { userId, name: userId }, { nowMs: clock.nowMs, lifetimeMs })}`,
-      };
+      return addKey(id);
     },
+    addKey,
     async addRecording(row) {
       const id = randomUUID();
       const callId = randomUUID();

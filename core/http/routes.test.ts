@@ -26,11 +26,18 @@ t.test('each route declares who may use it', async (t) => {
     'GET /v1/health none',
     'GET /v1/health/live none',
     'GET /v1/health/ready none',
+    'GET /v1/ledger/checkpoint none',
+    'GET /v1/ledger/consistency none',
+    'GET /v1/ledger/tile/* none',
+    'GET /v1/ledger/vkeys none',
     'GET /v1/openapi.json none',
     'GET /v1/recordings/:id either',
+    'GET /v1/recordings/:id/chain/:epoch user',
+    'GET /v1/recordings/:id/evidence user',
     'GET /v1/users/:id app',
     'POST /demo/token none',
     'POST /v1/recordings/:id/grants user',
+    'POST /v1/recordings/:id/mismatch user',
     'PUT /v1/chats/:id app',
     'PUT /v1/disclosures/:locale app',
     'PUT /v1/users/:id app',
@@ -179,7 +186,7 @@ t.test('F50 the API describes itself as OpenAPI, with every route of it and who 
   t.equal(spec.openapi, '3.1.0');
   for (const { method, url } of http.routes) {
     if (method === 'HEAD' || url === '/v1/openapi.json') continue;
-    const path = url.replace(/:(\w+)/g, '{$1}');
+    const path = url.replace(/:(\w+)/g, '{$1}').replace('*', '{*}');
     t.ok(spec.paths[path]?.[method.toLowerCase()], `${method} ${path}`);
   }
   t.ok(

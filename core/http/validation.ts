@@ -18,7 +18,7 @@ interface SchemaError {
 
 /**
  * Compiles the TypeBox schemas of routes. Nothing is removed or corrected: an unknown key is an error. Only the
- * query, which is text, is converted to the numbers that its schema asks for. An absent body counts as `{}`.
+ * query and the path, which are text, are converted to the numbers that their schemas ask for. An absent body counts as `{}`.
  */
 export const compileSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const validator = Compile(schema);
@@ -58,10 +58,10 @@ export function validationErrorOf(error: InvalidInput): VerbatimError {
 function takenValue(schema: TSchema, part: string | undefined, given: unknown): unknown {
   // The framework hands an absent body over as null.
   if (part === 'body') return given ?? {};
-  return part === 'querystring' ? withNumbers(schema, given) : given;
+  return part === 'querystring' || part === 'params' ? withNumbers(schema, given) : given;
 }
 
-/** A query is text: plain decimal digits become a number where the schema asks for an integer. Nothing else does. */
+/** Query and path are text: plain decimal digits become a number where the schema asks for an integer. Nothing else does. */
 function withNumbers(schema: TSchema, query: unknown): unknown {
   if (!Type.IsObject(schema) || typeof query !== 'object' || query === null) return query;
   const converted = Object.entries(query).map(([name, text]): [string, unknown] => {

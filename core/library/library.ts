@@ -11,6 +11,7 @@ import {
   mayListChat,
   useGrant,
 } from '../db/index.ts';
+import type { Bundles } from './bundle.ts';
 import type { SealedSource } from './playback.ts';
 import { Playback } from './playback.ts';
 
@@ -19,6 +20,8 @@ export interface LibraryDeps {
   sessions: Sessions;
   signer: GrantSigner;
   openRecording: (recordingId: string) => Promise<SealedSource>;
+  /** Evidence bundles; without them none is granted. */
+  bundles?: Pick<Bundles, 'has' | 'open'>;
   log: { warn(fields: object, message: string): void };
   nowMs?: () => number;
 }
@@ -39,6 +42,9 @@ export const GRANT_LIMITS = {
   sweepMs: 3_600_000,
   defaultPageSize: 50,
 } as const;
+
+const BUNDLE_FORMAT = 'application/zip';
+const DISPOSITIONS = ['inline', 'attachment', 'bundle'] as const;
 
 /** Recordings for those who may have them: lists, single ones, playback. */
 export class Library {
@@ -89,7 +95,8 @@ export class Library {
 
   /**
    * Grants playback to a party, bound to their session in this browser.
-   * @throws VerbatimError `not_found`, `recording_not_ready`, `recording_failed`
+   * @throws VerbatimError `not_found`, `recording_not_ready`, `recording_failed`; `no_evidence` for a bundle of a
+   * recording that has none
    */
   async grant(request: {
     appId: string;
@@ -102,6 +109,8 @@ export class Library {
     const { appId, userId, recordingId, disposition } = request;
     const recording = await this.get({ appId, userId }, recordingId);
     mustBeAvailable(recording);
+    if (disposition === 'bundle' && (await this.#deps.bundles?.has(recordingId)) !== true)
+      throw new VerbatimError('no_evidence');
     const nowMs = this.#nowMs();
     const lengthMs = GRANT_LIMITS.durations * (recording.durationMs ?? 0) + GRANT_LIMITS.extraMs;
     // Whole seconds, because the address carries the end in seconds.
@@ -149,15 +158,15 @@ export class Library {
       );
     }
     this.#admit(grantId);
+    const isBundle = row.disposition === 'bundle';
     const playback = new Playback({
       grantId,
       sessionId: row.sessionId,
       recordingId: row.recordingId,
       disposition: row.disposition,
       startedAt: row.startedAt,
-      format: row.format,
-      sizeBytes: row.sizeBytes,
-      sha256: row.sha256,
+      format: isBundle ? BUNDLE_FORMAT : row.format,
+      ...(isBundle ? {} : { file: { sizeBytes: row.sizeBytes, sha256: row.sha256 } }),
       endsInMs: row.endsAt.getTime() - nowMs,
       recheckMs: GRANT_LIMITS.recheckMs,
       isAlive: () => isGrantAlive(this.#deps.db, grantId, new Date(this.#nowMs())),
@@ -166,12 +175,20 @@ export class Library {
     // Entered before the next await: what ends grants must find it from now on.
     this.#playbacks.add(playback);
     try {
-      await playback.attach(() => this.#deps.openRecording(row.recordingId));
+      await playback.attach(() =>
+        isBundle ? this.#openBundle(row.recordingId) : this.#deps.openRecording(row.recordingId),
+      );
     } catch (error) {
       await playback.close();
       throw error;
     }
     return playback;
+  }
+
+  #openBundle(recordingId: string): Promise<SealedSource> {
+    const { bundles } = this.#deps;
+    if (bundles === undefined) throw new VerbatimError('no_evidence');
+    return bundles.open(recordingId);
   }
 
   /** Signs a user off in this browser: their grants end with the session, streams in progress included. */
@@ -209,7 +226,7 @@ export class Library {
     const { signer, db } = this.#deps;
     const endsAtS = /^\d{1,12}$/.test(query.e) ? Number(query.e) : 0;
     for (const { id: sessionId, appId, userId } of sessions) {
-      for (const disposition of ['inline', 'attachment'] as const) {
+      for (const disposition of DISPOSITIONS) {
         const facts = { grantId, endsAtS, sessionId, appId, userId, disposition };
         if (signer.verify(facts, query)) return useGrant(db, grantId, new Date(nowMs));
       }

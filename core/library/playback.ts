@@ -5,6 +5,8 @@ import { VerbatimError } from '#protocol';
 /** A sealed recording, opened for reading (`#store`, `openSealed`). */
 export interface SealedSource {
   readonly sizeBytes: number;
+  /** Names the content, when it is not a recording: two sources with the same fingerprint have the same bytes. */
+  readonly fingerprint?: string;
   /** The plaintext bytes from `offset` up to, not including, `end`. */
   stream(offset: number, end: number): Readable;
   close(): Promise<void>;
@@ -17,9 +19,8 @@ interface PlaybackFacts {
   disposition: Disposition;
   startedAt: Date;
   format: string;
-  sizeBytes: number;
-  /** Hex. */
-  sha256: string;
+  /** What the row says of the recording. Absent for what is made on request. SHA-256 in hex. */
+  file?: { sizeBytes: number; sha256: string };
 }
 
 interface PlaybackControl {
@@ -43,8 +44,7 @@ export class Playback {
   readonly disposition: Disposition;
   readonly startedAt: Date;
   readonly format: string;
-  readonly sizeBytes: number;
-  readonly sha256: string;
+  readonly #file: { sizeBytes: number; sha256: string } | undefined;
   readonly #control: PlaybackControl;
   readonly #endTimer: NodeJS.Timeout;
   readonly #recheckTimer: NodeJS.Timeout;
@@ -60,14 +60,28 @@ export class Playback {
     this.disposition = facts.disposition;
     this.startedAt = facts.startedAt;
     this.format = facts.format;
-    this.sizeBytes = facts.sizeBytes;
-    this.sha256 = facts.sha256;
+    this.#file = facts.file;
     this.#control = { endsInMs, recheckMs, isAlive, onClose };
     this.#endTimer = setTimeout(() => void this.end('the grant has ended'), Math.min(endsInMs, MAX_TIMER_MS));
     this.#recheckTimer = setInterval(() => void this.#recheck(), recheckMs);
     // Neither may keep a process alive that wants to end.
     this.#endTimer.unref();
     this.#recheckTimer.unref();
+  }
+
+  /** Of what is served; known once it is attached. */
+  get sizeBytes(): number {
+    return this.#file?.sizeBytes ?? this.#source?.sizeBytes ?? 0;
+  }
+
+  /** Hex; undefined for what is made on request, which nobody has hashed as a whole. */
+  get sha256(): string | undefined {
+    return this.#file?.sha256;
+  }
+
+  /** The same for the same bytes, and for no others. */
+  get tag(): string {
+    return this.#file?.sha256 ?? this.#source?.fingerprint ?? this.grantId;
   }
 
   /** Opens the file. @throws VerbatimError `corrupt` when it has not the size that its row says */
@@ -78,10 +92,10 @@ export class Playback {
       await source.close();
       throw new VerbatimError('grant_invalid');
     }
-    if (source.sizeBytes !== this.sizeBytes) {
+    if (this.#file !== undefined && source.sizeBytes !== this.#file.sizeBytes) {
       throw new VerbatimError(
         'corrupt',
-        `recording ${this.recordingId} has ${source.sizeBytes} bytes, its row says ${this.sizeBytes}`,
+        `recording ${this.recordingId} has ${source.sizeBytes} bytes, its row says ${this.#file.sizeBytes}`,
       );
     }
   }

@@ -269,3 +269,7 @@ export const ChildMessage = Type.Union([
   CaptureFailed,
 ]);
 export type ChildMessage = Type.Static<typeof ChildMessage>;
+
+/** What the daemon tells a recorder that it keeps ready: the one before is gone, take captures from now on. */
+export const TakeOver = Type.Object({ type: Type.Literal('take-over') });
+export type TakeOver = Type.Static<typeof TakeOver>;

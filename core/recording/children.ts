@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Check } from 'typebox/value';
+import type { TakeOver } from '#protocol';
 import { ChildMessage } from '#protocol';
 import type { Log } from './queue.ts';
 
@@ -12,6 +13,8 @@ export interface ChildOptions {
   /** The whole environment of the child: its settings are in it, so it is not in the argument list. */
   env: NodeJS.ProcessEnv;
   log: Log;
+  /** Keep a second process ready, which takes over when the first one dies. */
+  standby?: boolean;
   /** Another program than recorder-worker/main.ts; for tests. */
   program?: string;
   /** Time between SIGTERM and SIGKILL on close; for tests. */
@@ -24,6 +27,10 @@ export interface ChildOptions {
 }
 
 const WORKER_PROGRAM = fileURLToPath(new URL('../../recorder-worker/main.ts', import.meta.url));
+/** The argument that tells a worker to get ready and wait for its order. */
+const STANDBY = 'standby';
+/** A start takes most of a second of a processor, which whatever has just begun needs more. */
+const STANDBY_AFTER_MS = 1_000;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 10_000;
 /** A child that lived this long did not die of its start: the next back-off begins small again. */
@@ -47,12 +54,14 @@ const MEMORY_ENV: Readonly<Record<ChildRole, NodeJS.ProcessEnv>> = {
 };
 
 /**
- * Keeps one worker process running: starts it, starts it again with growing pauses when it dies, stops it on close.
+ * Keeps one worker process running: starts it, starts it again with growing pauses when it dies, stops it on close. With
+ * a standby, another one is kept ready and takes over at once; then it is the next standby that is started.
  * The IPC channel is how the child notices that this process is gone, even after `kill -9`.
  */
 export class WorkerChild {
   readonly #options: ChildOptions;
   #process: ChildProcess | undefined;
+  #standby: ChildProcess | undefined;
   #recorderId: string | undefined;
   #startedAt = 0;
   #backoffMs = FIRST_BACKOFF_MS;
@@ -62,11 +71,16 @@ export class WorkerChild {
   constructor(options: ChildOptions) {
     this.#options = options;
     this.#start();
+    if (options.standby === true) this.#startLater(STANDBY_AFTER_MS);
   }
 
   /** The running process, if one runs at this moment. */
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  get standbyPid(): number | undefined {
+    return this.#standby?.pid;
   }
 
   get recorderId(): string | undefined {
@@ -78,24 +92,27 @@ export class WorkerChild {
     this.#process?.kill('SIGKILL');
   }
 
-  /** SIGTERM, and SIGKILL when that is not obeyed in time. Resolves when the process is gone. */
+  /** SIGTERM, and SIGKILL when that is not obeyed in time. Resolves when the processes are gone. */
   close(): Promise<void> {
     this.#closing ??= this.#stop();
     return this.#closing;
   }
 
   #start(): void {
-    const { role, env, log, execArgv } = this.#options;
     this.#recorderId = undefined;
     this.#startedAt = Date.now();
-    const args = [...(execArgv ?? NODE_FLAGS[role]), this.#options.program ?? WORKER_PROGRAM, role];
+    this.#process = this.#spawn([]);
+  }
+
+  #spawn(more: readonly string[]): ChildProcess {
+    const { role, env, log, execArgv } = this.#options;
+    const args = [...(execArgv ?? NODE_FLAGS[role]), this.#options.program ?? WORKER_PROGRAM, role, ...more];
     const child = spawn(process.execPath, args, {
       env: { ...MEMORY_ENV[role], ...env },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    this.#process = child;
     child.on('message', (message: unknown) => {
-      if (!Check(ChildMessage, message)) return;
+      if (child !== this.#process || !Check(ChildMessage, message)) return;
       this.#recorderId = message.recorderId;
       this.#options.onMessage?.(message);
     });
@@ -105,27 +122,64 @@ export class WorkerChild {
       if (child.pid === undefined) this.#gone(child, null, null);
     });
     child.on('exit', (code, signal) => this.#gone(child, code, signal));
+    return child;
   }
 
   #gone(child: ChildProcess, code: number | null, signal: string | null): void {
-    if (this.#process !== child) return;
-    this.#process = undefined;
     const { role, log, onExit } = this.#options;
-    onExit?.(this.#recorderId);
+    if (child === this.#standby) {
+      this.#standby = undefined;
+    } else if (child === this.#process) {
+      this.#process = undefined;
+      // Before anybody hears of the loss and asks for another one.
+      if (this.#closing === undefined) this.#takeOver(child);
+      onExit?.(this.#recorderId);
+      this.#recorderId = undefined;
+    } else {
+      return;
+    }
     if (this.#closing !== undefined) return;
     if (Date.now() - this.#startedAt > STEADY_AFTER_MS) this.#backoffMs = FIRST_BACKOFF_MS;
-    log.warn(
-      { role, code, signal, againInMs: this.#backoffMs },
-      'a worker process died and is started again',
-    );
-    this.#timer = setTimeout(() => this.#start(), this.#backoffMs);
+    // Another one works already: the next standby may wait until it has nothing more urgent to do.
+    const againInMs =
+      this.#process === undefined ? this.#backoffMs : Math.max(this.#backoffMs, STANDBY_AFTER_MS);
+    log.warn({ role, code, signal, againInMs }, 'a worker process died and is started again');
     this.#backoffMs = Math.min(this.#backoffMs * 2, MAX_BACKOFF_MS);
+    this.#startLater(againInMs);
+  }
+
+  #takeOver(dead: ChildProcess): void {
+    const next = this.#standby;
+    if (next === undefined || next === dead || !next.connected) return;
+    this.#standby = undefined;
+    this.#process = next;
+    this.#startedAt = Date.now();
+    const order: TakeOver = { type: 'take-over' };
+    // One that is gone by now is told of by its exit.
+    next.send(order, () => undefined);
+  }
+
+  /** What is missing by then: the process itself, or its standby after it. */
+  #startLater(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (this.#process === undefined) {
+        this.#start();
+        if (this.#options.standby === true && this.#standby === undefined) this.#startLater(STANDBY_AFTER_MS);
+      } else if (this.#options.standby === true && this.#standby === undefined) {
+        this.#standby = this.#spawn([STANDBY]);
+      }
+    }, ms);
   }
 
   async #stop(): Promise<void> {
     clearTimeout(this.#timer);
-    const child = this.#process;
-    if (child === undefined) return;
+    // It has nothing to end.
+    this.#standby?.kill('SIGKILL');
+    await Promise.all([this.#standby, this.#process].map((child) => child && this.#ended(child)));
+  }
+
+  async #ended(child: ChildProcess): Promise<void> {
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGTERM');
     const timer = setTimeout(() => {

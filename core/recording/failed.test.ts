@@ -23,13 +23,13 @@ import type { Database } from '../db/index.ts';
 import { openDatabase } from '../db/index.ts';
 import type { NewRecording, RecordingRow, RecordingState } from '../db/recordings.ts';
 import { changeRecording, insertRecording, recordingById, setRecorder } from '../db/recordings.ts';
-import { noEvidence } from '../evidence/fixture.ts';
 import type { QueueSettings } from './backend.ts';
 import { Capture } from './capture.ts';
 import type { RecordingServiceOptions } from './service.ts';
 import { RecordingService } from './service.ts';
 import { silent, startServers } from './test/backends.ts';
 import { insertCall, MediaSide } from './test/call.ts';
+import { noEvidence } from './test/no-evidence.ts';
 
 // What becomes of a recording, and of the call, when the capture cannot go on or never was one.
 t.setTimeout(120_000);

@@ -6,10 +6,10 @@ import { WorkerQueue } from '../../recorder-worker/test/queue.ts';
 import { testDatabase, testDir } from '../db/fixture.ts';
 import type { RecordingRow } from '../db/recordings.ts';
 import { insertRecording, setRecorder } from '../db/recordings.ts';
-import { noEvidence } from '../evidence/fixture.ts';
 import { RecordingService } from './service.ts';
 import { silent } from './test/backends.ts';
 import { insertCall } from './test/call.ts';
+import { noEvidence } from './test/no-evidence.ts';
 
 const HOUR_MS = 3_600_000;
 

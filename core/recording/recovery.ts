@@ -37,6 +37,8 @@ export interface JournalWriterRef {
 const POLL_MS = 100;
 /** Recordings that recorders released, until each is settled. One that is forgotten is asked for again. */
 const MAX_RELEASED = 8192;
+/** Recordings whose log contradicts them, until each is settled; more are found by the next start. */
+const MAX_CONTRADICTIONS = 8192;
 /** Ids asked for in one query. */
 const CHUNK = 1000;
 
@@ -51,6 +53,8 @@ export class Recovery {
   readonly #running = new Map<string, Promise<boolean>>();
   /** Recording to the recorders that will not write its journals any more, up to which epoch. */
   readonly #letGo = new Map<string, Map<string, number>>();
+  /** Recording to what its commit log says against its journals, and where that log lies. */
+  readonly #contradictions = new Map<string, { problem: string; walDir: string }>();
 
   constructor(paths: DataPaths, log: Log) {
     this.#paths = paths;
@@ -121,12 +125,25 @@ export class Recovery {
     return ours.length;
   }
 
-  /** Takes the journals of a recording, with all that was kept beside them, out of the way; nothing is deleted. */
+  /** What a commit log says against the journals of this recording: acknowledged blocks that they lack, or others. */
+  contradiction(recordingId: string): string | undefined {
+    return this.#contradictions.get(recordingId)?.problem;
+  }
+
+  /**
+   * Takes the journals of a recording, with all that was kept beside them, out of the way; nothing is deleted. The log
+   * that contradicts them goes with them, once no other recording waits for its verdict: with the journals away it
+   * would seem to have nothing left to say.
+   */
   async quarantine(recordingId: string, why: string): Promise<void> {
     const names = await readdir(this.#paths.journals);
     const files = names
       .filter((name) => name.startsWith(`${recordingId}-`))
       .map((name) => join(this.#paths.journals, name));
+    const walDir = this.#contradictions.get(recordingId)?.walDir;
+    this.#contradictions.delete(recordingId);
+    if (walDir !== undefined && ![...this.#contradictions.values()].some((other) => other.walDir === walDir))
+      files.push(walDir);
     const { dir, files: moved } = await quarantine(this.#paths, { subject: recordingId, files, why });
     if (moved.length > 0)
       this.#log.error({ recordingId, dir, files: moved.length, why }, 'journals are quarantined');
@@ -222,7 +239,10 @@ export class Recovery {
     }
   }
 
-  #tell({ segments, blocks, journals, removed }: Awaited<ReturnType<typeof recoverLog>>): void {
+  #tell({ walDir, segments, blocks, journals, removed }: Awaited<ReturnType<typeof recoverLog>>): void {
+    for (const { recording, contradicts, problem = '' } of journals)
+      if (contradicts === true && this.#contradictions.size < MAX_CONTRADICTIONS)
+        this.#contradictions.set(recording, { problem, walDir });
     if (segments > 0)
       this.#log.info({ segments, blocks, journals: journals.length }, 'a commit log was replayed');
     for (const { path, problem } of removed ? [] : journals)

@@ -15,7 +15,6 @@ import type { Database } from '../db/index.ts';
 import { openDatabase } from '../db/index.ts';
 import type { RecordingRow, RecordingState } from '../db/recordings.ts';
 import { recordingById } from '../db/recordings.ts';
-import { noEvidence } from '../evidence/fixture.ts';
 import type { QueueSettings } from './backend.ts';
 import { becomeOnlyDaemon } from './only-daemon.ts';
 import { RecorderQueue } from './queue.ts';
@@ -24,6 +23,7 @@ import { RecordingService } from './service.ts';
 import { silent, startServers } from './test/backends.ts';
 import { insertCall, MediaSide } from './test/call.ts';
 import type { DaemonOrder } from './test/daemon.ts';
+import { noEvidence } from './test/no-evidence.ts';
 
 // Worker processes are started a dozen times here.
 t.setTimeout(180_000);

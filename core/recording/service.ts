@@ -11,6 +11,7 @@ import {
   keepReport,
   openRecordings,
   recordingById,
+  reopenRecording,
   setRecorder,
 } from '../db/recordings.ts';
 import type { FinishEvidence, RunningHead } from '../evidence/index.ts';
@@ -45,7 +46,7 @@ export interface RecordingServiceOptions {
   /** How long one look waits for a recorder to let go of a journal; for tests. */
   releaseMs?: number;
   /** Worker processes to run as children, and the environment with their settings. None in a test of the service. */
-  children?: { recorder: boolean; finaliser: boolean; env: NodeJS.ProcessEnv };
+  children?: { recorder: boolean; standby?: boolean; finaliser: boolean; env: NodeJS.ProcessEnv };
 }
 
 /** A recorder that was told to stop has END durable within this, or its journal is ended from the files. */
@@ -58,6 +59,8 @@ const MAX_RECOVERED = 100_000;
 const RECOVER_AT_ONCE = 16;
 /** Verdicts of the finaliser on the journals themselves. */
 const CONTRADICTORY: ReadonlySet<string> = new Set(['corrupt_journal', 'rollback_journal']);
+/** Failures that say nothing against the journals. */
+const RETRYABLE = ['finalise_failed', 'journal_missing', 'missing_journal', 'evidence_lost'] as const;
 /** Epochs that one search may find taken, by earlier recorders that opened them by themselves. */
 const MAX_EPOCH_TRIES = 8;
 const OPEN_STATES = ['armed', 'capturing', 'processing'] as const;
@@ -250,6 +253,29 @@ export class RecordingService extends EventEmitter<{
     return { ...report, recordings: rows.length };
   }
 
+  /**
+   * Has a recording finalised again that failed although its capture is intact: the disk was full, the key was away.
+   * @throws VerbatimError `conflict` when it did not fail, failed for another reason, has no journals any more, or its
+   * failure is not entered yet.
+   */
+  async retry(recordingId: string): Promise<void> {
+    this.#assertOpen();
+    if ((await this.#recovery.epochsOf(recordingId)).length === 0)
+      throw new VerbatimError('conflict', 'this recording has no journals to make it of');
+    const row = await reopenRecording(this.#db, recordingId, RETRYABLE);
+    if (row === null) {
+      const causes = RETRYABLE.join(' or ');
+      throw new VerbatimError('conflict', `this recording is not one that failed for ${causes}`);
+    }
+    this.#log.info({ recordingId, state: row.state }, 'a failed recording is finalised again');
+    this.emit('changed', row);
+    // A crash before this is a recording in `processing` without a job: the sweep takes it up.
+    await this.#inOrder(recordingId, async () => {
+      await this.#queue.clearFinalise(recordingId);
+      await this.#finalise(recordingId, row.callId);
+    });
+  }
+
   /** Stops every capture, waits until each is queued for finalising, and stops the worker processes. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -263,6 +289,7 @@ export class RecordingService extends EventEmitter<{
         new WorkerChild({
           role,
           env,
+          standby: role === 'capture' && (children?.standby ?? false),
           log,
           onMessage: (message) => {
             this.#recorders.seen(message.recorderId);
@@ -444,6 +471,13 @@ export class RecordingService extends EventEmitter<{
     if (epochs.length === 0) {
       const detail = 'no journal of this recording is on this disk';
       await this.#fail(recordingId, 'journal_missing', detail);
+      return;
+    }
+    const problem = this.#recovery.contradiction(recordingId);
+    if (problem !== undefined) {
+      const detail = `the commit log says otherwise: ${problem}`;
+      await this.#fail(recordingId, 'corrupt_journal', detail);
+      await this.#setAside(recordingId, `corrupt_journal: ${detail}`);
       return;
     }
     const acknowledged = await this.#evidence.acknowledged(recordingId);

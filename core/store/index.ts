@@ -38,6 +38,22 @@ export { readJournal, recordsOf, verifyJournal } from './journal-reader.ts';
 export type { Acknowledged, JournalWriterOptions } from './journal-writer.ts';
 export { JournalWriter } from './journal-writer.ts';
 export { generateServerIdentity, readIdentity, readRecipients } from './keys.ts';
+export type { LedgerFinding } from './ledger/findings.ts';
+export { findingText } from './ledger/findings.ts';
+export type { Head as LedgerHead } from './ledger/head.ts';
+export { readHead } from './ledger/head.ts';
+export type {
+  AcceptedLoss,
+  Appended,
+  LedgerLog,
+  LedgerOptions,
+  LedgerState,
+  NewLedgerEntry,
+} from './ledger/ledger.ts';
+export { Ledger } from './ledger/ledger.ts';
+export type { ReadEntry } from './ledger/load.ts';
+export type { LedgerReader, LedgerReading, ReadLedgerOptions } from './ledger/reader.ts';
+export { readLedger } from './ledger/reader.ts';
 export type { LightChain } from './light-chain.ts';
 export { foldChain, lightChain, MAX_LIGHT_BLOCKS } from './light-chain.ts';
 export type { LogRecovery, ReplayedJournal } from './log-recovery.ts';
@@ -46,6 +62,8 @@ export type { DataPaths } from './paths.ts';
 export { dataPaths, journalName, parseJournalName } from './paths.ts';
 export type { Quarantined, QuarantinedFile, QuarantineNote } from './quarantine.ts';
 export { quarantine } from './quarantine.ts';
-export type { OpenSealedOptions, SealedFile, SealFileOptions, SealResult } from './sealed.ts';
-export { openSealed, removeSealingLeftovers, sealFile, sealingTemporaries } from './sealed.ts';
+export type { SealFileOptions, SealResult } from './seal-file.ts';
+export { removeSealingLeftovers, sealFile, sealingTemporaries } from './seal-file.ts';
+export type { OpenSealedOptions, SealedFile } from './sealed.ts';
+export { openSealed } from './sealed.ts';
 export { assertFreeSpace, freeSpace } from './space.ts';

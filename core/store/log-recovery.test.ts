@@ -181,7 +181,7 @@ t.test('a log or journal that contradicts the other is kept and reported, never 
     t.equal(recovery.removed, false, what);
     t.match(
       recovery.journals.find((replayed) => replayed.path === path),
-      { status: 'broken', problem },
+      { status: 'broken', problem, contradicts: true },
       what,
     );
     t.ok(readFileSync(segment).equals(log), 'the log is kept');

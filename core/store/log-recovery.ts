@@ -31,9 +31,12 @@ export interface ReplayedJournal {
   /** Last block after the replay. */
   seq: number;
   problem?: string;
+  /** Log and journal could both be read and do not fit together. Otherwise it is worth trying again. */
+  contradicts?: boolean;
 }
 
 export interface LogRecovery {
+  walDir: string;
   segments: number;
   blocks: number;
   /** Pages at the end of segments that hold no whole record: a commit that nobody was told about. */
@@ -54,7 +57,8 @@ export async function recoverLog(options: { walDir: string; journalsDir: string 
   try {
     owner = await takeLog(walDir);
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return { segments: 0, blocks: 0, badPages: 0, journals: [], removed: true };
+    if (isErrno(error, 'ENOENT'))
+      return { walDir, segments: 0, blocks: 0, badPages: 0, journals: [], removed: true };
     throw error;
   }
   try {
@@ -104,7 +108,8 @@ async function replayLog(walDir: string, journalsDir: string): Promise<LogRecove
   // The journals are synced, each by its replay. Only then may the log go.
   const removed = journals.every((journal) => journal.status !== 'broken');
   if (removed) for (const segment of segments) await unlink(segment);
-  return { segments: segments.length, blocks: index.blocks, badPages: index.badPages, journals, removed };
+  const { blocks, badPages } = index;
+  return { walDir, segments: segments.length, blocks, badPages, journals, removed };
 }
 
 /** The journals of one recording, oldest epoch first, whatever any queue or database says. */
@@ -196,7 +201,7 @@ async function replayInPlace(path: string, journal: LoggedJournal): Promise<Repl
     const replayed = await replay(path, journal.blocks);
     const { appendedBlocks, seq, problem } = replayed;
     if (problem !== undefined)
-      return { recording, epoch, path, status: 'broken', appendedBlocks, seq, problem };
+      return { recording, epoch, path, status: 'broken', appendedBlocks, seq, problem, contradicts: true };
     return { recording, epoch, path, status: 'whole', appendedBlocks, seq };
   } catch (error) {
     const nothing = { recording, epoch, path, appendedBlocks: 0, seq: 0 };

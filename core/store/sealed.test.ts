@@ -6,7 +6,8 @@ import { buffer } from 'node:stream/consumers';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import fc from 'fast-check';
 import t from 'tap';
-import { CHUNK_BYTES, openSealed, PAYLOAD_NONCE_BYTES, SEALED_CHUNK_BYTES, sealFile } from './sealed.ts';
+import { sealFile } from './seal-file.ts';
+import { CHUNK_BYTES, openSealed, PAYLOAD_NONCE_BYTES, SEALED_CHUNK_BYTES } from './sealed.ts';
 
 const identity = await generateX25519Identity();
 const recipients = [await identityToRecipient(identity)];

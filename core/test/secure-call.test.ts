@@ -1,6 +1,21 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Entry } from '#ledger';
+import {
+  leafHash,
+  openNote,
+  openVerifier,
+  parseCheckpoint,
+  parseEntry,
+  parseProof,
+  parseReceipt,
+  verifyConsistency,
+  verifyInclusion,
+} from '#ledger';
+import type { ConsistencyProof, DemoToken, HeadReceipt, LedgerInfo, RecordingEvidence } from '#protocol';
+import { dataPaths, verifyJournal } from '#store';
+import type { Name } from '../../scripts/lib/people.ts';
 import { compareFrames, probe, sha256 } from '../../scripts/lib/proof.ts';
 import { likeness, loudness } from '../../scripts/lib/speech.ts';
 import type { Stage } from './stage.ts';
@@ -36,8 +51,67 @@ async function decodeInPage(
   };
 }
 
+async function tokenOf(url: string, as: Name): Promise<string> {
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ as }),
+  };
+  const answer = await fetch(new URL('/demo/token', url), init);
+  return ((await answer.json()) as DemoToken).token;
+}
+
+async function evidenceOf(url: string, as: Name, id: string): Promise<RecordingEvidence> {
+  const headers = { authorization: `Bearer ${await tokenOf(url, as)}` };
+  const answer = await fetch(new URL(`/v1/recordings/${id}/evidence`, url), { headers });
+  if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
+  return (await answer.json()) as RecordingEvidence;
+}
+
+/** One more device of a person, which only keeps the receipts that the server sends it. */
+class Watcher {
+  readonly receipts: HeadReceipt[] = [];
+  /** What the server said of its ledger at the sign-in. */
+  ledger: LedgerInfo | undefined;
+  readonly #socket: WebSocket;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.addEventListener('message', ({ data }) => {
+      const { method, params } = JSON.parse(String(data)) as { method?: string; params?: HeadReceipt };
+      if (method === 'recording.receipt' && params !== undefined) this.receipts.push(params);
+    });
+  }
+
+  static async open(url: string, as: Name): Promise<Watcher> {
+    const token = await tokenOf(url, as);
+    const socket = new WebSocket(new URL('/v1/signaling', url.replace(/^http/, 'ws')));
+    const watcher = new Watcher(socket);
+    await new Promise((resolve) => socket.addEventListener('open', resolve));
+    const signedIn = new Promise<{ data: unknown }>((resolve) =>
+      socket.addEventListener('message', resolve, { once: true }),
+    );
+    const params = { token, device: `watcher-of-${as}` };
+    socket.send(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'session.start', params }));
+    const { result } = JSON.parse(String((await signedIn).data)) as { result?: { ledger?: LedgerInfo } };
+    watcher.ledger = result?.ledger;
+    return watcher;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
 const stage: Stage = await openStage();
 t.teardown(() => stage.close());
+const watchers = {
+  alice: await Watcher.open(stage.server.url, 'alice'),
+  bob: await Watcher.open(stage.server.url, 'bob'),
+};
+t.teardown(() => {
+  for (const watcher of Object.values(watchers)) watcher.close();
+});
 
 t.test(
   'F1 F4 F5 F9 F15 F20 F21 F23 F25 F29 F34 a secure call between two Chromium browsers, start to playback',
@@ -144,6 +218,71 @@ t.test(
     const log = await readFile(server.logFile, 'utf8');
     t.notMatch(log, /&s=|eyJ|AGE-SECRET-KEY/, 'F29 the log has no token, no signature and no key');
     t.same([...alice.complaints, ...bob.complaints], [], 'the pages did not complain');
+  },
+);
+
+t.test(
+  'F35 F36 F37 F38 the ledger holds the call, its checkpoint verifies, and both have receipts',
+  async (t) => {
+    const { alice, server } = stage;
+    const [row] = await alice.recordings();
+    const id = row?.id ?? '';
+    const text = async (path: string) => (await fetch(`${server.url}/v1/ledger/${path}`)).text();
+    const [mine, theirs] = await Promise.all([
+      evidenceOf(server.url, 'alice', id),
+      evidenceOf(server.url, 'bob', id),
+    ]);
+    t.same(mine, theirs, 'F20 both read the same');
+    const vkeys = (await text('vkeys')).trim().split('\n');
+    t.equal(vkeys.at(-1), mine.vkey);
+    const opened = openNote(await text('checkpoint'), vkeys.map(openVerifier));
+    const now = parseCheckpoint(opened.text);
+    for (const { ledger } of Object.values(watchers)) {
+      const kept = openNote(ledger?.checkpoint ?? '', [openVerifier(ledger?.vkey ?? '')]);
+      const { size, root } = parseCheckpoint(kept.text);
+      t.equal(ledger?.vkey, mine.vkey);
+      const query = `consistency?from=${size}&to=${now.size}`;
+      const { proof } = JSON.parse(await text(query)) as ConsistencyProof;
+      const hashes = proof.map((hash) => Buffer.from(hash, 'base64'));
+      verifyConsistency({ from: size, to: now.size, fromRoot: root, toRoot: now.root, proof: hashes });
+    }
+    const entries: Entry[] = [];
+    for (const { index, entry, proof } of mine.entries) {
+      const bytes = Buffer.from(entry, 'base64');
+      const { checkpoint, hashes } = parseProof(proof);
+      const { size, root } = parseCheckpoint(openNote(checkpoint, [openVerifier(mine.vkey)]).text);
+      verifyInclusion({ index, size, root, leaf: leafHash(bytes), proof: hashes });
+      t.ok(size <= now.size, `entry ${index} is in a tree of ${size}`);
+      entries.push(parseEntry(bytes));
+    }
+    t.same(entries.map((entry) => entry.id).sort(), [
+      'call.end',
+      'call.start',
+      'consent.callee',
+      'consent.caller',
+      'rec.final',
+    ]);
+    const final = entries.find((entry) => entry.id === 'rec.final')?.d;
+    t.match(final, { endReason: 'hangup', truncated: false, legs: [{ side: 'caller' }, { side: 'callee' }] });
+    const [receipt] = mine.receipts;
+    t.equal(mine.receipts.length, 1, 'one epoch, one newest receipt');
+    const signed = parseReceipt(openNote(receipt?.note ?? '', [openVerifier(mine.vkey)]).text);
+    t.match(signed, { recordingId: id, epoch: 1, seq: receipt?.seq, head: receipt?.head });
+    const acknowledged = { seq: signed.seq, head: signed.head };
+    t.match(await verifyJournal(dataPaths(server.dataDir).journal(id, 1), { acknowledged }), {
+      status: 'complete',
+    });
+    for (const [person, { receipts }] of Object.entries(watchers)) {
+      const own = receipts.filter(({ recordingId }) => recordingId === id);
+      t.match(
+        own.at(-1),
+        { epoch: 1, seq: signed.seq, head: signed.head, note: receipt?.note },
+        `${person} was given it`,
+      );
+    }
+    t.same(watchers.alice.receipts, watchers.bob.receipts, 'F20 and both the same');
+    const health: unknown = await (await fetch(`${server.url}/v1/health`)).json();
+    t.match(health, { checks: { evidence: { ok: true } } });
   },
 );
 

@@ -16,6 +16,7 @@ import type { NewRecording, RecordingRow } from '../../core/db/recordings.ts';
 import type { Capture } from '../../core/recording/index.ts';
 import { RecordingService } from '../../core/recording/index.ts';
 import { insertCall } from '../../core/recording/test/call.ts';
+import { noEvidence } from '../../core/recording/test/no-evidence.ts';
 import { childTimes, timesBetween } from './child-times.ts';
 import type { JournalOrder, JournalReport } from './journal-maker.ts';
 import type { SendOrder, SendReport } from './rtp-sender.ts';
@@ -119,6 +120,7 @@ async function main({ runs, burst, goingOn }: { runs: number; burst: number; goi
       queue: { databaseUrl: postgres.url },
       dataDir: dir,
       log,
+      evidence: noEvidence,
       children: { recorder: true, finaliser: true, env: childEnv(dir, postgres.url) },
     });
     if (!(await service.whenRecorder(START_TIMEOUT_MS))) throw new Error('the recorder did not start');

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buildVerifiers } from './verifier-build.ts';
 
 /** What the built pages are made of. */
-const SOURCES = ['client', 'core/protocol', 'package-lock.json'];
+const SOURCES = ['client', 'core/protocol', 'scripts/bundle-verifier.ts', 'package-lock.json'];
 /** Written last, so that a build that was cut off is made again. */
 const STAMP = 'client/dist/.built-from';
 
@@ -20,6 +21,7 @@ export async function buildClient(root: string, log: (sentence: string) => void)
     root: join(root, 'client'),
     logLevel: 'warn',
   });
+  await buildVerifiers(root);
   await mkdir(join(root, 'client/dist'), { recursive: true });
   await writeFile(join(root, STAMP), want);
 }

@@ -65,8 +65,12 @@ export async function startTemporaryServer(options: TemporaryServerOptions = {})
     }
   };
 
+  // The ledger's signer remembers beside the data folder.
+  const remove = async (): Promise<void> => {
+    for (const folder of [dataDir, `${dataDir}.signer`]) await rm(folder, { recursive: true, force: true });
+  };
   let daemon = await start('0').catch(async (error: unknown) => {
-    await rm(dataDir, { recursive: true, force: true });
+    await remove();
     throw error;
   });
   const { url } = daemon;
@@ -88,7 +92,7 @@ export async function startTemporaryServer(options: TemporaryServerOptions = {})
     close({ keep = false } = {}) {
       closing ??= (async () => {
         await daemon.stop();
-        if (!keep) await rm(dataDir, { recursive: true, force: true });
+        if (!keep) await remove();
       })();
       return closing;
     },

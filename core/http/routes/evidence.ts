@@ -29,7 +29,8 @@ export function evidenceRoutes(app: HttpApp, { evidence, library }: HttpDeps): v
       config: { auth: 'user', rateLimit: READS },
       schema: {
         tags,
-        summary: 'The ledger’s entries of a recording with their proofs, and the newest signed heads of its journals',
+        summary:
+          'The ledger’s entries of a recording with their proofs, and the newest signed heads of its journals',
         params,
         response: { 200: RecordingEvidence, default: problems },
       },
@@ -64,7 +65,8 @@ export function evidenceRoutes(app: HttpApp, { evidence, library }: HttpDeps): v
       config: { auth: 'user', rateLimit: REPORTS },
       schema: {
         tags,
-        summary: 'A signed head that a client holds does not fit the recording: the server looks, and raises an alarm',
+        summary:
+          'A signed head that a client holds does not fit the recording: the server looks, and raises an alarm',
         params,
         body: PostMismatchBody,
         response: { 200: MismatchAnswer, default: problems },

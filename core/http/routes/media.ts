@@ -51,8 +51,8 @@ export function mediaRoutes(app: HttpApp, { library }: HttpDeps): void {
 }
 
 function answer(playback: Playback, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { sizeBytes, sha256 } = playback;
-  const etag = `"${sha256}"`;
+  const { sizeBytes, sha256, tag } = playback;
+  const etag = `"${tag}"`;
   reply.header('accept-ranges', 'bytes').header('etag', etag).header('cache-control', 'private, no-store');
 
   // The order of RFC 9110 §13.2.2.
@@ -71,11 +71,12 @@ function answer(playback: Playback, request: FastifyRequest, reply: FastifyReply
   reply
     .header('content-type', playback.format)
     .header('content-length', lastByte - firstByte + 1)
-    .header('content-disposition', `${playback.disposition}; filename="${fileNameOf(playback)}"`)
-    // RFC 9530: of the whole file, whichever part is sent.
-    .header('repr-digest', `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`)
+    .header('content-disposition', dispositionOf(playback))
     // A player on another site's page loads it without CORS; who may have it is decided by the session.
     .header('cross-origin-resource-policy', 'cross-origin');
+  // RFC 9530: of the whole file, whichever part is sent.
+  if (sha256 !== undefined)
+    reply.header('repr-digest', `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`);
   if (range.kind === 'part') {
     reply.code(206).header('content-range', `bytes ${firstByte}-${lastByte}/${sizeBytes}`);
   }
@@ -105,11 +106,19 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
   'audio/webm': 'webm',
   'audio/ogg': 'ogg',
   'audio/mp4': 'm4a',
+  'application/zip': 'zip',
 };
 
+/** A bundle is for keeping, never shown in a page. */
+function dispositionOf(playback: Playback): string {
+  const type = playback.disposition === 'inline' ? 'inline' : 'attachment';
+  return `${type}; filename="${fileNameOf(playback)}"`;
+}
+
 /** From the time and the id only: nothing that a person typed gets into a header or a file system. */
-function fileNameOf({ startedAt, recordingId, format }: Playback): string {
+function fileNameOf({ startedAt, recordingId, format, disposition }: Playback): string {
+  const what = disposition === 'bundle' ? 'evidence' : 'secure-call';
   const time = startedAt.toISOString().slice(0, 16).replace('T', '-').replace(':', '');
   const extension = EXTENSIONS[format.split(';', 1)[0]?.trim() ?? ''] ?? 'bin';
-  return `secure-call-${time}-${recordingId.slice(0, 8)}.${extension}`;
+  return `${what}-${time}-${recordingId.slice(0, 8)}.${extension}`;
 }

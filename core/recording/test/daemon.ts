@@ -5,11 +5,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { openDatabase } from '../../db/index.ts';
 import type { NewRecording } from '../../db/recordings.ts';
-import { noEvidence } from '../../evidence/fixture.ts';
 import type { QueueSettings } from '../backend.ts';
 import { RecordingService } from '../service.ts';
 import { silent } from './backends.ts';
 import { MediaSide } from './call.ts';
+import { noEvidence } from './no-evidence.ts';
 
 export interface DaemonOrder {
   dataDir: string;

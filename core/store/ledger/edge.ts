@@ -97,7 +97,8 @@ export class Edge {
   }
 
   #add(level: number, hash: Buffer, full: TreeFile[]): void {
-    const hashes = (this.#levels[level] ??= []);
+    const hashes = this.#levels[level] ?? [];
+    this.#levels[level] = hashes;
     hashes.push(hash);
     if (hashes.length < TILE_WIDTH) return;
     full.push(hashFile(level, Math.ceil(this.#size / TILE_WIDTH ** (level + 1)) - 1, hashes));

@@ -23,7 +23,9 @@ export function readHead(note: string, origin: string, vkeys: readonly string[])
   const { text, verified } = openNote(note, [...verifiers.keys()]);
   const signatures = note.slice(text.length + 1).split('\n').length - 1;
   if (verified.length !== signatures) {
-    throw new LedgerError(`expected signatures by the log's keys only, ${verified.length} of ${signatures} are`);
+    throw new LedgerError(
+      `expected signatures by the log's keys only, ${verified.length} of ${signatures} are`,
+    );
   }
   const head = parseCheckpoint(text);
   if (head.origin !== origin) throw new LedgerError(`is of the log ${head.origin}, expected ${origin}`);

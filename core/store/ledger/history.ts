@@ -1,6 +1,7 @@
 import type { Entry } from '#ledger';
 import { LedgerError, parseEntry } from '#ledger';
 import type { Findings } from './findings.ts';
+import { MAX_FINDINGS } from './findings.ts';
 import type { ScannedEntry } from './scan.ts';
 import { Subjects } from './subjects.ts';
 
@@ -30,10 +31,14 @@ export class History {
   readonly rotations: Rotation[] = [];
   accepted: AcceptedHead | undefined;
   lastTs: string | undefined;
+  /** Hashes of the first entries that could not be read: one of their subjects may follow them. */
+  readonly #unread = new Set<string>();
 
   /** Every key the log was signed with, oldest first. */
   get vkeys(): string[] {
-    return this.firstVkey === undefined ? [] : [this.firstVkey, ...this.rotations.map((rotation) => rotation.new)];
+    return this.firstVkey === undefined
+      ? []
+      : [this.firstVkey, ...this.rotations.map((rotation) => rotation.new)];
   }
 
   /** The key that signs a head of this size. */
@@ -51,9 +56,11 @@ export class History {
     findings: Findings,
     hashAt: (index: number) => Promise<Buffer | undefined>,
   ): Promise<Entry | undefined> {
-    const entry = bytes === undefined ? undefined : parsed(bytes, (problem) => findings.add(file, problem, index));
+    const entry =
+      bytes === undefined ? undefined : parsed(bytes, (problem) => findings.add(file, problem, index));
     if (entry === undefined) {
       if (index === 0) findings.add(file, 'the first entry is not a sys.init that can be read', 0);
+      if (this.#unread.size < MAX_FINDINGS) this.#unread.add(hash.toString('hex'));
       this.subjects.skip();
       this.recent.set(index, hash);
       return undefined;
@@ -61,7 +68,8 @@ export class History {
     const { sub, id } = entry;
     const last = this.subjects.last(sub);
     const before = last === undefined ? undefined : (this.recent.get(last) ?? (await hashAt(last)));
-    if ((before?.toString('hex') ?? null) !== entry.prev) {
+    const follows = (before?.toString('hex') ?? null) === entry.prev;
+    if (!follows && !this.#unread.has(entry.prev ?? '')) {
       const expected = last === undefined ? 'none' : `entry ${last}`;
       findings.add(file, `names another entry before it of subject ${sub} than ${expected}`, index);
     }

@@ -76,68 +76,10 @@ export async function writeVkeys(paths: DataPaths, vkeys: readonly string[]): Pr
   await writeFileDurable(paths.ledgerVkeys, vkeysText(vkeys), { mode: 0o644 });
 }
 
-interface NextKey {
-  key: LogKey;
-  /** Its key.rotate entry. */
-  index: number;
-}
-
 /**
- * The keys in force. A rotation: the new key is made and kept beside the old one; the entry `key.rotate` names it;
- * the first head that covers the entry is signed by both; then the public list is written and the new private key
- * takes the old one's place. A crash at any step leaves what the next start needs to go on from there.
+ * What the new key signs to show that it agrees: a text of its own kind, which no checkpoint can be.
+ * The reason stands as JSON, so that it stays on its line.
  */
-export class KeyRing {
-  readonly #paths: DataPaths;
-  readonly #vkeys: string[];
-  #current: LogKey;
-  #next: NextKey | undefined;
-
-  constructor(paths: DataPaths, current: LogKey, vkeys: readonly string[], next?: NextKey) {
-    this.#paths = paths;
-    this.#current = current;
-    this.#vkeys = [...vkeys];
-    this.#next = next;
-  }
-
-  get current(): LogKey {
-    return this.#current;
-  }
-
-  get vkeys(): readonly string[] {
-    return this.#vkeys;
-  }
-
-  get rotating(): boolean {
-    return this.#next !== undefined;
-  }
-
-  /** Called in the same turn in which the entry gets its place, so before any head can cover it. */
-  rotate(next: NextKey): void {
-    this.#next = next;
-    this.#vkeys.push(next.key.vkey);
-  }
-
-  /** Who signs a head of this size. */
-  signers(size: number): NoteSigner[] {
-    const next = this.#next;
-    return next === undefined || size <= next.index
-      ? [this.#current.signer]
-      : [this.#current.signer, next.key.signer];
-  }
-
-  /**
-   * Ends a rotation whose entry is covered by a published head. To be called before the next head is signed: that
-   * one is the new key's alone. Repeating it does no harm.
-   */
-  async settle(publishedSize: number): Promise<void> {
-    const next = this.#next;
-    if (next === undefined || publishedSize <= next.index) return;
-    // A crash before or after this: the entry and the key beside the old one say that the rotation is not ended.
-    await writeVkeys(this.#paths, this.#vkeys);
-    // A crash after this: the rotation has ended.
-    await promoteNextKey(this.#paths);
-    this.#current = next.key;
-    this.#next = undefined;
-  }
+export function rotationText(facts: { origin: string; old: string; new: string; reason: string }): string {
+  return `verbatim/key-rotate/v1\n${facts.origin}\n${facts.old}\n${facts.new}\n${JSON.stringify(facts.reason)}\n`;
 }

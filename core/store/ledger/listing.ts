@@ -29,8 +29,8 @@ export class Listing {
   }
 
   add(level: number, index: number, width: number): void {
-    let indexes = this.levels.get(level);
-    if (indexes === undefined) this.levels.set(level, (indexes = new Map()));
+    const indexes = this.levels.get(level) ?? new Map<number, number[]>();
+    this.levels.set(level, indexes);
     const widths = indexes.get(index);
     if (widths === undefined) indexes.set(index, [width]);
     else widths.push(width);
@@ -42,7 +42,8 @@ export async function listTree(ledgerDir: string): Promise<Listing> {
   const listing = new Listing();
   const root = join(ledgerDir, 'tile');
   for (const entry of await entriesOf(root)) {
-    const level = entry.name === 'entries' ? BUNDLES : /^(0|[1-9][0-9]?)$/.test(entry.name) ? Number(entry.name) : NaN;
+    const level =
+      entry.name === 'entries' ? BUNDLES : /^(0|[1-9][0-9]?)$/.test(entry.name) ? Number(entry.name) : NaN;
     if (entry.isDirectory() && level <= MAX_LEVEL) await walk(join(root, entry.name), level, 0, listing);
     else if (!Number.isNaN(level)) listing.strange.push(join(root, entry.name));
   }

@@ -1,4 +1,5 @@
 import { join, relative } from 'node:path';
+import type { Entry } from '#ledger';
 import { LedgerError, openVerifier, TILE_WIDTH } from '#ledger';
 import type { DataPaths } from '../paths.ts';
 import { Edge } from './edge.ts';
@@ -27,8 +28,12 @@ export interface LoadOptions {
   withKey: boolean;
   /** A writer may be at work meanwhile. */
   live?: boolean;
-  /** Every group of entries as it is read. */
-  visit?: (entries: readonly ScannedEntry[]) => void | Promise<void>;
+}
+
+/** An entry as it was read and understood. */
+export interface ReadEntry extends ScannedEntry {
+  /** Undefined where the bytes are no entry. */
+  entry: Entry | undefined;
 }
 
 /** A log as it was found. Nothing on disk was changed to read it. */
@@ -60,6 +65,18 @@ export interface Loaded {
  * write-ahead segments. What is wrong goes to `findings`; only what the disk refuses is thrown.
  */
 export async function loadLedger(options: LoadOptions): Promise<Loaded> {
+  const reading = scanLedger(options);
+  for (;;) {
+    const { value, done } = await reading.next();
+    if (done) return value;
+  }
+}
+
+/** The same, entry by entry, with memory for 256 of them. */
+export async function* scanLedger(
+  options: LoadOptions,
+  onTotal: (entries: number) => void = () => undefined,
+): AsyncGenerator<ReadEntry, Loaded, void> {
   const { paths, signerDir } = options;
   const findings = new Findings();
   const name = (path: string): string => shortName(paths.dataDir, path);
@@ -103,7 +120,8 @@ export async function loadLedger(options: LoadOptions): Promise<Loaded> {
   const memory = head(memoryFile, memoryNote);
   if (checkpointNote === undefined && !empty) {
     // The first head ever is of one entry. So this is no crash at the very beginning.
-    const begun = memory === undefined ? listing.widths(BUNDLES, 0).every((width) => width === 1) : memory.size === 1;
+    const begun =
+      memory === undefined ? listing.widths(BUNDLES, 0).every((width) => width === 1) : memory.size === 1;
     if (!begun) findings.add(name(checkpointPath), 'is missing');
   }
   if (memory !== undefined && checkpoint !== undefined && memory.size < checkpoint.size) {
@@ -131,13 +149,25 @@ export async function loadLedger(options: LoadOptions): Promise<Loaded> {
   }
   for (const path of listing.strange) findings.add(name(path), 'is not a regular file');
 
-  const mayHaveGrown = async (): Promise<boolean> => options.live === true && (await hasChanged(checkpointPath, checkpointNote));
-  const scan = new Scan({ dataDir: paths.dataDir, ledgerDir: paths.ledger, listing, base, replayed, anchors, findings, mayHaveGrown });
+  const mayHaveGrown = async (): Promise<boolean> =>
+    options.live === true && (await hasChanged(checkpointPath, checkpointNote));
+  const scan = new Scan({
+    dataDir: paths.dataDir,
+    ledgerDir: paths.ledger,
+    listing,
+    base,
+    replayed,
+    anchors,
+    findings,
+    mayHaveGrown,
+  });
   const history = new History();
   const hashAt = (index: number): Promise<Buffer | undefined> => hashOnDisk(paths.ledger, listing, index);
+  onTotal(scan.total);
   for await (const group of scan.run()) {
-    for (const entry of group) await history.add(entry, findings, hashAt);
-    await options.visit?.(group);
+    for (const scanned of group) {
+      yield { ...scanned, entry: await history.add(scanned, findings, hashAt) };
+    }
   }
 
   const lossAccepted =
@@ -190,7 +220,10 @@ function checkKeys(
   const named = history.vkeys;
   const last = named.at(-1);
   if (history.origin !== undefined && origin !== undefined && history.origin !== origin) {
-    findings.add(name(paths.ledgerVkeys), `is of the log ${origin}, but the first entry names ${history.origin}`);
+    findings.add(
+      name(paths.ledgerVkeys),
+      `is of the log ${origin}, but the first entry names ${history.origin}`,
+    );
   }
   // A rotation that was not ended: the new key is still beside the old one, and may lack in the list.
   const rotating = nextKey !== undefined && nextKey.vkey === last && key?.vkey === named.at(-2);
@@ -273,4 +306,3 @@ function shortName(dataDir: string, path: string): string {
   const inside = relative(dataDir, path);
   return inside.startsWith('..') ? path : inside;
 }
-

@@ -5,7 +5,7 @@ import { Backoff } from './backoff.ts';
 import type { Edge, Leaf, TreeFile } from './edge.ts';
 import type { LedgerFiles } from './files.ts';
 import { writeFiles } from './files.ts';
-import type { KeyRing } from './keys.ts';
+import type { KeyRing } from './key-ring.ts';
 import type { Signer } from './signer.ts';
 import { SignerRefusal } from './signer.ts';
 import type { TreeReader } from './tree-reader.ts';
@@ -78,7 +78,6 @@ export class Publisher {
     this.#acceptedAt = options.acceptedAt;
     this.#owed = options.edge.size > (options.head?.size ?? 0);
     this.#backoff = new Backoff(options.retry);
-    if (this.#owed) this.#soon();
   }
 
   get edge(): Edge {
@@ -127,6 +126,12 @@ export class Publisher {
     this.#acceptedAt = index;
   }
 
+  /** Resolves when what is being done now is done, or has failed. */
+  async settled(): Promise<void> {
+    if (this.#timer !== undefined || this.#owed) this.#now();
+    await this.#running;
+  }
+
   /** One more attempt to publish everything; what remains stays in the write-ahead file. */
   async close(): Promise<void> {
     this.#backoff.stop();
@@ -139,7 +144,12 @@ export class Publisher {
   }
 
   #soon(): void {
-    if (this.#stopped !== undefined || this.#active || this.#timer !== undefined || this.#trouble !== undefined) {
+    if (
+      this.#stopped !== undefined ||
+      this.#active ||
+      this.#timer !== undefined ||
+      this.#trouble !== undefined
+    ) {
       return;
     }
     if (this.#waiters.length > 0) this.#now();
@@ -192,15 +202,20 @@ export class Publisher {
     const { ledgerDir, files, signer, keys, reader, onPublished } = this.#options;
     await keys.settle(this.#newest?.size ?? 0);
     // The first head ever is of one entry: so a checkpoint that is missing later was there once.
-    const count = this.#newest === undefined && this.#edge.size === 0 ? 1 : MAX_BATCH;
-    const leaves = this.#leaves.slice(0, count);
+    const first = this.#newest === undefined && this.#edge.size === 0;
+    // Where a loss was accepted no head is signed that does not say so.
+    const most = this.#acceptedAt === undefined ? MAX_BATCH : this.#acceptedAt + 1 - this.#edge.size;
+    const leaves = this.#leaves.slice(0, first ? 1 : Math.max(most, 0));
     const next = this.#edge.clone();
     const full = next.grow(leaves);
     const partials = next.partials();
     for (const { path } of partials) this.#stale.add(path);
     // A crash in here leaves some of the new files beside all of the old ones. The head on disk needs the old ones
     // only; the next start finds the entries in the write-ahead file and writes the same files again.
-    await writeFiles(files, [...full, ...partials].map((file) => this.#toWrite(file)));
+    await writeFiles(
+      files,
+      [...full, ...partials].map((file) => this.#toWrite(file)),
+    );
 
     const head = { size: next.size, root: next.root() };
     const accepted = this.#acceptedAt !== undefined && head.size > this.#acceptedAt;

@@ -60,7 +60,9 @@ function wasRepeated(commits: number, segments: readonly FoundSegment[], n: numb
   const next = segments.slice(n + 1).find(({ content }) => content.commits.length > 0);
   const first = next?.content.commits[0];
   if (first === undefined) return false;
-  return commits === 0 ? n > 0 && first.firstIndex <= lastEnd(segments, n) : first.firstIndex === endOf(broken.content);
+  return commits === 0
+    ? n > 0 && first.firstIndex <= lastEnd(segments, n)
+    : first.firstIndex === endOf(broken.content);
 }
 
 function lastEnd(segments: readonly FoundSegment[], before: number): number {

@@ -108,7 +108,8 @@ export class Scan {
     const { base, replayed } = this.#options;
     const number = first / TILE_WIDTH;
     const need = Math.max(0, Math.min(TILE_WIDTH, base - first));
-    const bundle = need > 0 ? await this.#bundle(number, need) : { entries: [], file: '', offsets: [], sound: true };
+    const bundle =
+      need > 0 ? await this.#bundle(number, need) : { entries: [], file: '', offsets: [], sound: true };
     const tile = need > 0 ? await this.#tile(number, need) : [];
     const scanned: ScannedEntry[] = [];
     const hashes = bundle.entries.map(leafHash);
@@ -286,7 +287,9 @@ export class Scan {
     // Where an entry cannot be read this was said already.
     if (scanned.some(({ bytes }) => bytes === undefined)) return;
     const entries = scanned.flatMap(({ bytes }) => (bytes === undefined ? [] : [bytes]));
-    await this.#checkFiles(BUNDLES, number, entries.length, (width) => encodeEntryBundle(entries.slice(0, width)));
+    await this.#checkFiles(BUNDLES, number, entries.length, (width) =>
+      encodeEntryBundle(entries.slice(0, width)),
+    );
   }
 
   /** The same for the tiles of a level. `expected` holds all hashes that the tile has by now. */
@@ -304,7 +307,10 @@ export class Scan {
     const { base, ledgerDir, listing, findings, mayHaveGrown } = this.#options;
     const span = TILE_WIDTH ** (Math.max(level, 0) + 1);
     // How many of its hashes the tree at `base` needs.
-    const needed = Math.max(0, Math.min(TILE_WIDTH, Math.floor((base - number * span) / (span / TILE_WIDTH))));
+    const needed = Math.max(
+      0,
+      Math.min(TILE_WIDTH, Math.floor((base - number * span) / (span / TILE_WIDTH))),
+    );
     const widths = listing.widths(level, number);
     if (needed > 0 && level > 0 && bestWidth(widths, needed) === undefined) {
       const path = join(ledgerDir, treePath(level, number, needed));
@@ -322,7 +328,10 @@ export class Scan {
       if (bytes === undefined && (await mayHaveGrown?.())) continue;
       if (bytes === undefined) findings.add(file, 'cannot be read as a file of the tree');
       else if (!bytes.equals(expectedOf(width)) && !findings.list.some((found) => found.file === file)) {
-        findings.add(file, level === BUNDLES ? 'differs from the entries' : 'does not follow from what lies below');
+        findings.add(
+          file,
+          level === BUNDLES ? 'differs from the entries' : 'does not follow from what lies below',
+        );
       }
     }
   }

@@ -30,6 +30,7 @@ export class Signer {
   readonly #origin: string;
   readonly #files: LedgerFiles;
   #last: { size: number; root: Buffer; note: string } | undefined;
+  #absent: boolean;
   /** A note whose writing failed: it is there, or the one before. */
   #unsure: { size: number; root: Buffer; note: string } | undefined;
 
@@ -38,11 +39,14 @@ export class Signer {
     origin: string;
     files: LedgerFiles;
     last: { size: number; root: Buffer; note: string } | undefined;
+    /** `last` is the published checkpoint, because the memory itself is gone. */
+    absent: boolean;
   }) {
     this.#path = memoryPath(options.signerDir);
     this.#origin = options.origin;
     this.#files = options.files;
     this.#last = options.last;
+    this.#absent = options.absent;
   }
 
   get last(): { size: number; root: Buffer } | undefined {
@@ -62,13 +66,14 @@ export class Signer {
     await this.#checkMemory();
     if (this.#last !== undefined && !accepted) await this.#checkConsistent(this.#last, head, prove);
     const note = signNote(formatCheckpoint({ origin: this.#origin, ...head }), [...signers]);
-    if (note === this.#last?.note) return note;
+    if (note === this.#last?.note && !this.#absent) return note;
     this.#unsure = { ...head, note };
     // A crash before this is durable leaves the last head in memory: it is published, and this one was seen by nobody.
     // A crash after it leaves a head in memory that nobody saw: the tree holds its entries, and the next start
     // publishes it.
     await writeFiles(this.#files, [{ path: this.#path, bytes: Buffer.from(note) }]);
     this.#unsure = undefined;
+    this.#absent = false;
     this.#last = { ...head, note };
     return note;
   }
@@ -77,7 +82,7 @@ export class Signer {
   async #checkMemory(): Promise<void> {
     const found = (await readWhole(this.#path, MAX_NOTE_BYTES))?.toString('utf8');
     if (found !== undefined && found === this.#unsure?.note) this.#last = this.#unsure;
-    if (found === this.#last?.note) return;
+    if (found === this.#last?.note || (found === undefined && this.#absent)) return;
     throw new SignerRefusal(`${this.#path} was changed by somebody else while this server runs`);
   }
 

@@ -38,7 +38,8 @@ export class TreeReader {
 
   /** The exact bytes of an entry of the tree. `evidence_unavailable` when the files do not have it. */
   async entry(edge: Edge, index: number): Promise<Buffer> {
-    const bytes = edge.entry(index) ?? (await this.#bundle(Math.floor(index / TILE_WIDTH)))[index % TILE_WIDTH];
+    const bytes =
+      edge.entry(index) ?? (await this.#bundle(Math.floor(index / TILE_WIDTH)))[index % TILE_WIDTH];
     // An edge that was built over an unreadable entry has nothing in its place.
     if (bytes === undefined || bytes.length === 0) throw missing(`entry ${index}`);
     return bytes;

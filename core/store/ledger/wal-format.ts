@@ -40,7 +40,7 @@ export function encodeCommit(number: number, { firstIndex, rootBefore, rootAfter
   header.writeUInt32BE(entries.length, 8);
   rootBefore.copy(header, 12);
   rootAfter.copy(header, 44);
-  const parts = [header];
+  const parts: Buffer[] = [header];
   for (const entry of entries) {
     const length = Buffer.alloc(2);
     length.writeUInt16BE(entry.length);
@@ -90,7 +90,11 @@ export function readSegment(bytes: Buffer): SegmentContent {
   return { commits };
 }
 
-type Sector = { commit: number; sector: number; sectors: number; payload: Buffer } | 'zero' | 'cut' | 'altered';
+type Sector =
+  | { commit: number; sector: number; sectors: number; payload: Buffer }
+  | 'zero'
+  | 'cut'
+  | 'altered';
 
 function readSector(bytes: Buffer, at: number): Sector {
   const sector = bytes.subarray(at, at + SECTOR_BYTES);

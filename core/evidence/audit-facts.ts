@@ -1,0 +1,158 @@
+import type { Entry } from '#ledger';
+import type { Side } from '#protocol';
+import type { ConsentBody, FinalBody, JournalStateBody, StartBody } from './audit-bodies.ts';
+import { consentBody, endBody, finalBody, startBody, statesBody } from './audit-bodies.ts';
+import type { FindingKind, FindingSink } from './audit-report.ts';
+
+/** A consent, and the hash under which `rec.final` names it. */
+export interface ConsentFact {
+  index: number;
+  /** Leaf hash, hex. */
+  hash: string;
+  body: ConsentBody;
+}
+
+/** What the ledger says of one recording, as far as its files are held against it. */
+export interface RecordingFacts {
+  recording: string;
+  call: string | undefined;
+  consents: Partial<Record<Side, ConsentFact>>;
+  start?: { index: number; body: StartBody };
+  end?: { index: number };
+  final?: { index: number; atMs: number; body: FinalBody };
+  /** The last one. */
+  failed?: { index: number; journals: readonly JournalStateBody[] };
+  recovered?: { index: number; journals: readonly JournalStateBody[] };
+  /** Its files are to go, or are gone. */
+  removed?: { index: number; done: boolean };
+}
+
+const SUBJECT = /^rec:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+/** NTP corrects less than this without anybody noticing. */
+const CLOCK_STEP_MS = 2_000;
+
+/** Reads the entries in their order and keeps what is needed of the recordings that `mine` accepts. */
+export class FactsReader {
+  readonly recordings = new Map<string, RecordingFacts>();
+  /** Of the first entry and of the last one read, by the wall clock of the server. */
+  firstMs: number | undefined;
+  lastMs: number | undefined;
+  readonly #mine: (recordingId: string) => boolean;
+  readonly #findings: FindingSink | undefined;
+  #last: { ms: number; mono: number; boot: string } | undefined;
+
+  /** Without findings it only gathers: what an entry does wrong was told before. */
+  constructor(mine: (recordingId: string) => boolean, findings?: FindingSink) {
+    this.#mine = mine;
+    this.#findings = findings;
+  }
+
+  add(index: number, hash: Buffer, entry: Entry): void {
+    this.#clock(index, entry);
+    const recording = SUBJECT.exec(entry.sub)?.[1];
+    if (recording === undefined || !this.#mine(recording)) return;
+    let facts = this.recordings.get(recording);
+    if (facts === undefined) {
+      facts = { recording, call: undefined, consents: {} };
+      this.recordings.set(recording, facts);
+    }
+    const problem = take(facts, index, hash, entry);
+    if (problem !== undefined) this.#fault('entry_body', index, recording, problem);
+    this.#order(facts, index, entry);
+  }
+
+  /** Consents, start, final: nothing that needs the one before may come first. */
+  #order({ recording, consents, start }: RecordingFacts, index: number, { t }: Entry): void {
+    const fault = (problem: string): void => this.#fault('entry_order', index, recording, problem);
+    const both = consents.caller !== undefined && consents.callee !== undefined;
+    if (t === 'call.start' && !both) fault('the call started before both consents were entered');
+    if (t === 'rec.final' && !both) fault('the recording was final before both consents were entered');
+    if (t === 'call.consent' && start !== undefined)
+      fault('a consent was entered after the call had started');
+    if (t === 'call.consent' && consents.callee?.index === index && consents.caller === undefined)
+      fault('the callee’s consent was entered before the caller’s');
+  }
+
+  #clock(index: number, { ts, mono, boot }: Entry): void {
+    const ms = Date.parse(ts);
+    const last = this.#last;
+    if (last !== undefined) {
+      // In one run of the server the monotonic clock tells how much time really went by.
+      const expectedMs = last.boot === boot ? last.ms + (mono - last.mono) : undefined;
+      const stepMs = ms - (expectedMs ?? last.ms);
+      const stepped = expectedMs === undefined ? stepMs < -CLOCK_STEP_MS : Math.abs(stepMs) > CLOCK_STEP_MS;
+      if (stepped) {
+        const way = stepMs < 0 ? 'back' : 'forward';
+        const problem = `the server’s clock was set ${way} by ${(Math.abs(stepMs) / 1000).toFixed(1)} s before this entry`;
+        this.#findings?.add({ severity: 'note', kind: 'clock_step', entry: index, problem });
+      }
+    }
+    this.firstMs ??= ms;
+    this.lastMs = ms;
+    this.#last = { ms, mono, boot };
+  }
+
+  #fault(kind: FindingKind, entry: number, recording: string, problem: string): void {
+    this.#findings?.add({ severity: 'fault', kind, entry, recording, problem });
+  }
+}
+
+/** What is wrong with the entry's body, in words. */
+function take(facts: RecordingFacts, index: number, hash: Buffer, entry: Entry): string | undefined {
+  const { t, d } = entry;
+  const wrong = `the entry does not say what a ${t} says`;
+  switch (t) {
+    case 'call.consent': {
+      const body = consentBody(d);
+      if (body === undefined || entry.id !== `consent.${body.side}`) return wrong;
+      facts.consents[body.side] = { index, hash: hash.toString('hex'), body };
+      return sameCall(facts, body.call);
+    }
+    case 'call.start': {
+      const body = startBody(d);
+      if (body === undefined) return wrong;
+      facts.start = { index, body };
+      const { caller, callee } = facts.consents;
+      if (caller !== undefined && caller.body.party !== body.caller)
+        return 'names another caller than the consent';
+      if (callee !== undefined && callee.body.party !== body.callee)
+        return 'names another callee than the consent';
+      return sameCall(facts, body.call);
+    }
+    case 'call.end': {
+      const body = endBody(d);
+      facts.end = { index };
+      return body === undefined ? wrong : sameCall(facts, body.call);
+    }
+    case 'rec.final': {
+      const body = finalBody(d);
+      if (body === undefined) return wrong;
+      facts.final = { index, atMs: Date.parse(entry.ts), body };
+      const [caller, callee] = body.consents;
+      if (facts.consents.caller?.hash !== caller || facts.consents.callee?.hash !== callee)
+        return 'names other consents than those of this recording';
+      return sameCall(facts, body.call);
+    }
+    case 'rec.failed':
+    case 'rec.recovered': {
+      const journals = statesBody(d);
+      if (journals === undefined) return wrong;
+      facts[t === 'rec.failed' ? 'failed' : 'recovered'] = { index, journals };
+      return undefined;
+    }
+    case 'removal.exec':
+    case 'removal.done':
+    case 'expired':
+      facts.removed = { index, done: t !== 'removal.exec' };
+      return undefined;
+    default:
+      return undefined;
+  }
+}
+
+function sameCall(facts: RecordingFacts, call: string): string | undefined {
+  facts.call ??= call;
+  return facts.call === call
+    ? undefined
+    : `is about call ${call}, but the entries before about ${facts.call}`;
+}
