@@ -17,7 +17,7 @@ import type { HealthCheck } from './health/index.ts';
 import { healthOf } from './health/index.ts';
 import type { HttpApp } from './http/index.ts';
 import { buildHttp } from './http/index.ts';
-import { Library } from './library/index.ts';
+import { Bundles, Library, Verifiers } from './library/index.ts';
 import type { MediaServer } from './media/index.ts';
 import { createMediaServer } from './media/index.ts';
 import { RecordingService } from './recording/index.ts';
@@ -85,7 +85,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
     const alarms = new Alarms(db, log);
     const ledger = await openLedger(options, paths, alarms);
     opened.push({ name: 'ledger', close: () => ledger.close() });
-    const evidence = new Evidence({ db, paths, ledger, alarms, log });
+    const verifiers = new Verifiers({ paths, builtDir: join(CLIENT_DIR, 'verify') });
+    const evidence = new Evidence({ db, paths, ledger, alarms, log, verifier: () => verifiers.keep() });
     opened.push({ name: 'evidence', close: () => evidence.close() });
     const scrubber = Scrubber.start({
       dataDir: config.dataDir,
@@ -117,11 +118,13 @@ export async function buildApp(options: AppOptions): Promise<App> {
       log,
     });
     const sessions = new Sessions(db);
+    const sealed = sealedRecordings(paths);
     const library = new Library({
       db,
       sessions,
       signer: new GrantSigner(secrets.grantKey),
-      openRecording: sealedRecordings(paths),
+      openRecording: sealed,
+      bundles: new Bundles({ db, paths, evidence, verifiers, openRecording: sealed }),
       log,
     });
     tellParties(recording, evidence, devices);
@@ -141,7 +144,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
       directory: directoryOf(db),
       library,
       evidence,
-      health: () => healthOf(options.version, healthChecks({ db, media, recording, ledger, alarms, scrubber, config })),
+      health: () =>
+        healthOf(options.version, healthChecks({ db, media, recording, ledger, alarms, scrubber, config })),
       clientDir: CLIENT_DIR,
       ...(demoAllowed(config, log) ? { demo: await openDemo({ db, sealKey: secrets.sealKey }) } : {}),
       signaling: (app) =>

@@ -23,6 +23,11 @@ const HEARTBEAT_SLOTS = 8;
 /** An event other than a heartbeat is offered to the queue this often before it is given up and logged. */
 const REPORT_ATTEMPTS = 6;
 const REPORT_BACKOFF_MS = 100;
+/**
+ * A new capture wakes one waiting recorder on Redis. When that one hangs, the others must look by themselves, and well
+ * within the seconds that a call waits.
+ */
+const LOOK_AGAIN_S = 0.5;
 
 /**
  * The end of the queue (protocol `QUEUES`) in a recorder or finaliser process: takes jobs and commands, reports
@@ -63,6 +68,7 @@ export class WorkerQueue {
   async takeCaptures(handler: (job: CaptureJob) => Promise<void>, limit: number): Promise<void> {
     await this.#take(QUEUES.capture, CaptureJob, handler, {
       concurrency: limit,
+      drainDelay: LOOK_AGAIN_S,
       maxStalledCount: 0,
       lockDuration: 60_000,
       stalledInterval: 30_000,

@@ -37,6 +37,8 @@ export class FactsReader {
   /** Of the first entry and of the last one read, by the wall clock of the server. */
   firstMs: number | undefined;
   lastMs: number | undefined;
+  /** Entries that could not be read: what is missing in the facts may stand in them. */
+  unread = 0;
   readonly #mine: (recordingId: string) => boolean;
   readonly #findings: FindingSink | undefined;
   #last: { ms: number; mono: number; boot: string } | undefined;
@@ -57,6 +59,7 @@ export class FactsReader {
       this.recordings.set(recording, facts);
     }
     const problem = take(facts, index, hash, entry);
+    if (this.unread > 0) return;
     if (problem !== undefined) this.#fault('entry_body', index, recording, problem);
     this.#order(facts, index, entry);
   }

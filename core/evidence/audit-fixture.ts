@@ -19,6 +19,7 @@ import type { Database } from '../db/index.ts';
 import { changeRecording } from '../db/recordings.ts';
 import { Alarms } from './alarms.ts';
 import type { CallFacts, JournalHead } from './calls.ts';
+import type { EvidenceOptions } from './evidence.ts';
 import { Evidence } from './evidence.ts';
 import { agree, sealedRow, testCall } from './fixture.ts';
 
@@ -26,7 +27,7 @@ const ignore = (): void => undefined;
 const silent = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
 /** Wall clock of the first entry; journals of generated calls are written by the same clock. */
-const START_MS = 1_780_000_000_000;
+export const START_MS = 1_780_000_000_000;
 
 export interface MadeCall {
   call: CallFacts;
@@ -81,11 +82,15 @@ export class MadeFolder {
     this.#logDir = parts.logDir;
   }
 
-  static async open(db: Database, dataDir: string): Promise<MadeFolder> {
+  static async open(
+    db: Database,
+    dataDir: string,
+    { startMs = START_MS, ...more }: Pick<EvidenceOptions, 'verifier'> & { startMs?: number } = {},
+  ): Promise<MadeFolder> {
     const paths = dataPaths(dataDir);
     const signerDir = `${dataDir}.signer`;
     await generateServerIdentity(paths.secrets, paths.keys, []);
-    const clock = { wallMs: START_MS, monotonicUs: 1_000_000 };
+    const clock = { wallMs: startMs, monotonicUs: 1_000_000 };
     const ledger = await Ledger.open({
       paths,
       signerDir,
@@ -96,7 +101,7 @@ export class MadeFolder {
       onAlarm: ignore,
     });
     const alarms = new Alarms(db, silent);
-    const evidence = new Evidence({ db, paths, ledger, alarms, log: silent, sweepMs: 3_600_000 });
+    const evidence = new Evidence({ db, paths, ledger, alarms, log: silent, sweepMs: 3_600_000, ...more });
     return new MadeFolder({
       paths,
       signerDir,
@@ -108,6 +113,10 @@ export class MadeFolder {
       clock,
       logDir: await mkdtemp(join(tmpdir(), 'verbatim-commits-')),
     });
+  }
+
+  get evidence(): Evidence {
+    return this.#evidence;
   }
 
   /** Time goes by: for the wall clock and for the monotonic one, or for one of them alone. */

@@ -11,6 +11,8 @@ export interface LedgerAudit {
   signerDir: string | undefined;
   /** Whose entries are kept. */
   mine: (recordingId: string) => boolean;
+  /** What the published checkpoint says, whether it verifies or not. */
+  sizeHint: number;
   /** Sizes at which the root is wanted, for checkpoints that openings keep. */
   sizes: ReadonlySet<number>;
   /** Undefined when only the facts are wanted: the rest was told before. */
@@ -22,6 +24,8 @@ export interface LedgerFacts {
   facts: FactsReader;
   /** By size. */
   roots: Map<number, Buffer>;
+  /** Not every entry could be read, so that a file without an entry is no fault of the file. */
+  incomplete: boolean;
 }
 
 /**
@@ -30,7 +34,7 @@ export interface LedgerFacts {
  * @throws what the disk says when it cannot be read
  */
 export async function auditLedger(audit: LedgerAudit): Promise<LedgerFacts> {
-  const { folder, paths, signerDir, mine, sizes, findings } = audit;
+  const { folder, paths, signerDir, mine, sizes, sizeHint, findings } = audit;
   const facts = new FactsReader(mine, findings);
   const roots = new Map<number, Buffer>();
   const frontier = new Frontier();
@@ -38,12 +42,18 @@ export async function auditLedger(audit: LedgerAudit): Promise<LedgerFacts> {
   for await (const { index, bytes, hash, entry } of reader.entries()) {
     frontier.append(hash);
     if (sizes.has(frontier.size)) roots.set(frontier.size, frontier.root());
-    if (entry !== undefined) facts.add(index, hash, entry);
+    if (entry === undefined) facts.unread += 1;
+    else facts.add(index, hash, entry);
     await folder.pace.spend(bytes?.length ?? 0);
   }
   const reading = reader.result;
+  const incomplete = facts.unread > 0 || reading.size < sizeHint;
   if (findings !== undefined) tell(audit, findings, reading);
-  return { reading, facts, roots };
+  if (findings !== undefined && incomplete) {
+    const problem = 'could not be read as a whole, so not every recording can be held against its entries';
+    findings.add({ severity: 'note', kind: 'ledger', problem: `the ledger ${problem}` });
+  }
+  return { reading, facts, roots, incomplete };
 }
 
 function tell({ signerDir }: LedgerAudit, findings: FindingSink, reading: LedgerReading): void {

@@ -24,6 +24,8 @@ export interface RecordingAudit {
   verifiers: readonly NoteVerifier[];
   /** Roots at the sizes of checkpoints that openings keep. */
   roots: ReadonlyMap<number, Buffer>;
+  /** Not every entry could be read. */
+  incomplete: boolean;
   /** Time of the last entry. */
   ledgerUntilMs: number;
   identity: string | undefined;
@@ -74,7 +76,8 @@ function auditUnfinished(audit: RecordingAudit): void {
   for (const kind of ['pay', 'hdr'] as const) {
     if (files[kind]) note(audit, 'unfinished', kind, 'is not entered yet', facts.failed?.index);
   }
-  if (files.evd) fault(audit, 'opening', 'evd', 'opens a recording that the ledger does not call final');
+  if (files.evd && !audit.incomplete)
+    fault(audit, 'opening', 'evd', 'opens a recording that the ledger does not call final');
 }
 
 /** True when both files are the ones that were entered. */

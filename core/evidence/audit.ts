@@ -78,7 +78,10 @@ export async function auditFolder(options: AuditOptions): Promise<AuditReport> {
   const quarantined = await auditQuarantine(folder, paths.quarantine);
   const audit: Audit = { options, paths, folder, quarantined };
 
-  const passes = Math.min(MAX_PASSES, Math.max(1, Math.ceil((await sizeHint(paths, pace)) / ENTRIES_A_PASS)));
+  const passes = Math.min(
+    MAX_PASSES,
+    Math.max(1, Math.ceil((await sizeHintOf(paths, pace)) / ENTRIES_A_PASS)),
+  );
   let reading: LedgerFacts['reading'] | undefined;
   for (let pass = 0; pass < passes; pass += 1) {
     const done = await auditPass(audit, (recordingId) => passOf(recordingId, passes) === pass, pass === 0);
@@ -101,6 +104,7 @@ async function auditPass(
 ): Promise<LedgerFacts['reading']> {
   const { folder, paths, options } = audit;
   const before = await ledgerMark(paths);
+  const sizeHint = await sizeHintOf(paths, folder.pace);
   const files = await listRecordingFiles(folder, paths, mine, first);
   const sizes = await checkpointSizes(audit, files);
   const { signerDir } = options;
@@ -109,6 +113,7 @@ async function auditPass(
     paths,
     signerDir,
     mine,
+    sizeHint,
     sizes,
     findings: first ? folder.findings : undefined,
   });
@@ -141,6 +146,7 @@ async function lookAgain(audit: Audit, recordings: readonly string[]): Promise<M
   const { folder, paths, options } = audit;
   const again = new Set(recordings);
   const mine = (recordingId: string): boolean => again.has(recordingId);
+  const sizeHint = await sizeHintOf(paths, folder.pace);
   const files = await listRecordingFiles(folder, paths, mine, false);
   const sizes = await checkpointSizes(audit, files);
   const read = await auditLedger({
@@ -148,6 +154,7 @@ async function lookAgain(audit: Audit, recordings: readonly string[]): Promise<M
     paths,
     signerDir: options.signerDir,
     mine,
+    sizeHint,
     sizes,
     findings: undefined,
   });
@@ -163,7 +170,7 @@ async function auditOne(
   { folder, paths, options, quarantined }: Audit,
   recording: string,
   listed: RecordingFiles | undefined,
-  { reading, facts, roots }: LedgerFacts,
+  { reading, facts, roots, incomplete }: LedgerFacts,
 ): Promise<Finding[]> {
   const found: Finding[] = [];
   const { counts } = folder.findings;
@@ -171,6 +178,7 @@ async function auditOne(
   const files = listed ?? { pay: false, hdr: false, salt: false, evd: false, journals: [] };
   const { identity } = options;
   const known = facts.recordings.get(recording);
+  if (known === undefined && incomplete) return found;
   if (known === undefined) await auditUnknown(aside, paths, recording, files, facts.firstMs);
   else {
     await auditRecording({
@@ -179,8 +187,9 @@ async function auditOne(
       facts: known,
       files,
       origin: reading.origin,
-      verifiers: verifiersOf(reading.vkeys),
+      verifiers: verifiersOf(reading),
       roots,
+      incomplete,
       ledgerUntilMs: facts.lastMs ?? 0,
       identity,
     });
@@ -242,7 +251,7 @@ async function checkpointSizes(
 }
 
 /** How many entries there are about, by a head that nobody has verified yet: only the number of passes depends on it. */
-async function sizeHint(paths: DataPaths, pace: Pace): Promise<number> {
+async function sizeHintOf(paths: DataPaths, pace: Pace): Promise<number> {
   const bytes = await readSmall(join(paths.ledger, 'checkpoint'), MAX_CHECKPOINT_BYTES, pace).catch(
     () => undefined,
   );
@@ -281,8 +290,9 @@ async function namesIn(dir: string): Promise<string[]> {
   }
 }
 
-function verifiersOf(vkeys: readonly string[]): NoteVerifier[] {
-  return vkeys.flatMap((vkey) => {
+/** Keys that the entries name and, where those cannot be read, that the published checkpoint is signed with. */
+function verifiersOf({ vkeys, checkpoint }: LedgerFacts['reading']): NoteVerifier[] {
+  return [...new Set([...vkeys, ...(checkpoint?.signedBy ?? [])])].flatMap((vkey) => {
     try {
       return [openVerifier(vkey)];
     } catch (error) {

@@ -42,6 +42,8 @@ export type { LedgerFinding } from './ledger/findings.ts';
 export { findingText } from './ledger/findings.ts';
 export type { Head as LedgerHead } from './ledger/head.ts';
 export { readHead } from './ledger/head.ts';
+export { Ledger } from './ledger/ledger.ts';
+export type { ReadEntry } from './ledger/load.ts';
 export type {
   AcceptedLoss,
   Appended,
@@ -49,9 +51,7 @@ export type {
   LedgerOptions,
   LedgerState,
   NewLedgerEntry,
-} from './ledger/ledger.ts';
-export { Ledger } from './ledger/ledger.ts';
-export type { ReadEntry } from './ledger/load.ts';
+} from './ledger/options.ts';
 export type { LedgerReader, LedgerReading, ReadLedgerOptions } from './ledger/reader.ts';
 export { readLedger } from './ledger/reader.ts';
 export type { LightChain } from './light-chain.ts';

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 
 const MIN_SLOTS = 1024;
 /** Filled further, probing gets long. */
@@ -15,6 +15,9 @@ export class Fingerprints {
   readonly #key = randomBytes(16).toString('hex');
   #slots = new Uint32Array(MIN_SLOTS * SLOT_WORDS);
   #size = 0;
+  /** The last one asked for: it is looked up before it is set. */
+  #text: string | undefined;
+  #printed = new Uint32Array(3);
 
   get size(): number {
     return this.#size;
@@ -35,8 +38,11 @@ export class Fingerprints {
   }
 
   #print(text: string): Uint32Array {
-    const hash = createHash('sha256').update(this.#key).update(text).digest();
-    return Uint32Array.of(hash.readUInt32LE(0), hash.readUInt32LE(4), hash.readUInt32LE(8));
+    if (text === this.#text) return this.#printed;
+    const digest = hash('sha256', this.#key + text, 'buffer');
+    this.#text = text;
+    this.#printed = Uint32Array.of(digest.readUInt32LE(0), digest.readUInt32LE(4), digest.readUInt32LE(8));
+    return this.#printed;
   }
 
   /** Where it is, or the free slot where it would be. */

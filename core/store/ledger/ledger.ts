@@ -1,25 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Entry, JsonObject } from '#ledger';
-import {
-  consistencyProof,
-  encodeEntry,
-  formatProof,
-  inclusionProof,
-  LedgerError,
-  leafHash,
-  signNote,
-} from '#ledger';
+import { consistencyProof, formatProof, inclusionProof, leafHash, signNote } from '#ledger';
 import { VerbatimError } from '#protocol';
-import type { Clock } from '../clock.ts';
 import { systemClock } from '../clock.ts';
 import type { LogOwner } from '../log-owner.ts';
 import { claimLog } from '../log-owner.ts';
-import type { DataPaths } from '../paths.ts';
-import { ClockWatch } from './clock-watch.ts';
 import { CommitQueue, MAX_PENDING_BYTES } from './commit-queue.ts';
 import type { Edge } from './edge.ts';
-import type { LedgerFiles } from './files.ts';
 import { systemLedgerFiles } from './files.ts';
 import { Findings, findingText } from './findings.ts';
 import { readHead } from './head.ts';
@@ -29,7 +17,9 @@ import { openKeys } from './key-ring.ts';
 import { makeNextKey, rotationText } from './keys.ts';
 import type { Loaded } from './load.ts';
 import { loadLedger } from './load.ts';
+import type { AcceptedLoss, Appended, LedgerOptions, LedgerState, NewLedgerEntry } from './options.ts';
 import { Publisher } from './publisher.ts';
+import { LOG_SUBJECT, Scribe, SERVER } from './scribe.ts';
 import { Signer } from './signer.ts';
 import { removeTemporaries, staleFiles } from './stale.ts';
 import { TreeReader } from './tree-reader.ts';
@@ -40,69 +30,14 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const MAX_WAL_BYTES = 256 * 1024 * 1024;
 const DEFAULT_COLLECT_MS = 500;
 const DEFAULT_RETRY = { minMs: 250, maxMs: 30_000 };
-/** Subject of the entries that are about the log itself. */
-const LOG_SUBJECT = 'log';
-const SERVER: JsonObject = { kind: 'server' };
 const OPERATOR: JsonObject = { kind: 'operator' };
-
-/** A log as any of the program's; pino fits. */
-export interface LedgerLog {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
-
-export interface LedgerOptions {
-  paths: DataPaths;
-  /** Where the signer remembers the last head it signed: outside the data folder. */
-  signerDir: string;
-  /** Name of the log, for its first start. Fixed from then on: another one later is refused. */
-  origin?: string;
-  /** Of the program, for the first entry. */
-  version: string;
-  log: LedgerLog;
-  /** What an operator must look at, as one sentence. */
-  onAlarm: (problem: string) => void;
-  clock?: Clock;
-  files?: LedgerFiles;
-  /** Durable entries are taken into the tree together for this long. Default 500. */
-  collectMs?: number;
-  /** Waiting times between attempts when the disk fails. Default 250 ms to 30 s. */
-  retry?: { minMs: number; maxMs: number };
-}
-
-export type LedgerState = { mode: 'writable' } | { mode: 'read-only'; problem: string };
-
-export interface NewLedgerEntry {
-  t: Entry['t'];
-  /** Unique within the subject. */
-  id: string;
-  sub: string;
-  actor: Record<string, unknown>;
-  d: Record<string, unknown>;
-}
-
-export interface Appended {
-  index: number;
-  /** Leaf hash (RFC 6962). */
-  hash: Buffer;
-  /** The exact bytes; those of the first one when this was entered before. */
-  bytes: Buffer;
-  fresh: boolean;
-}
-
-export interface AcceptedLoss {
-  /** What the signer remembered. */
-  lost: { size: number; root: string };
-  /** What there is instead, before the entry about it. */
-  now: { size: number; root: string };
-}
 
 interface Parts {
   keys: KeyRing;
   wal: WriteAhead;
   queue: CommitQueue;
   publisher: Publisher;
+  scribe: Scribe;
 }
 
 /**
@@ -115,16 +50,11 @@ export class Ledger {
   readonly #owner: LogOwner;
   readonly #reader: TreeReader;
   readonly #history: History;
-  readonly #watch: ClockWatch;
   readonly #boot = randomUUID();
   /** Present when the log was sound at the start. */
   readonly #parts: Parts | undefined;
-  readonly #loaded: Pick<Loaded, 'checkpoint' | 'memory' | 'rolledBack' | 'vkeys' | 'edge'>;
+  readonly #loaded: Pick<Loaded, 'checkpoint' | 'vkeys' | 'edge'>;
   #damage: string | undefined;
-  /** Entries that have a place, durable or not. */
-  #entered = 0;
-  /** Leaf hash of the last entry about the log itself: it is needed in the middle of entering something else. */
-  #logHash: Buffer | undefined;
   #rotating = false;
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -141,9 +71,10 @@ export class Ledger {
     this.#owner = owner;
     this.origin = origin;
     this.#history = loaded.history;
-    this.#loaded = loaded;
+    const { checkpoint, vkeys, edge } = loaded;
+    // These only: the rest holds every entry of the write-ahead file.
+    this.#loaded = { checkpoint, vkeys, edge };
     this.#reader = new TreeReader(paths.ledger);
-    this.#watch = new ClockWatch(options.clock ?? systemClock);
     const files = options.files ?? systemLedgerFiles;
     const retry = options.retry ?? DEFAULT_RETRY;
     const first = loaded.findings.first;
@@ -189,7 +120,14 @@ export class Ledger {
       onError: (error) =>
         options.log.error({ err: error }, 'A write-ahead segment of the ledger is given up'),
     });
-    this.#parts = { keys, wal, queue, publisher };
+    const scribe = new Scribe({
+      history: loaded.history,
+      clock: options.clock ?? systemClock,
+      boot: this.#boot,
+      size: loaded.edge.size,
+      onPlaced: (leaf) => queue.push(leaf),
+    });
+    this.#parts = { keys, wal, queue, publisher, scribe };
   }
 
   /**
@@ -267,20 +205,20 @@ export class Ledger {
    */
   async append({ t, id, sub, actor, d }: NewLedgerEntry): Promise<Appended> {
     for (;;) {
-      const { queue } = this.#writable();
-      const known = this.#history.subjects.find(sub, id);
+      const { queue, scribe } = this.#writable();
+      const known = scribe.find(sub, id);
       if (known !== undefined) {
         await queue.whenDurable(known);
         const bytes = await this.entry(known);
         return { index: known, hash: leafHash(bytes), bytes, fresh: false };
       }
-      const last = this.#history.subjects.last(sub);
-      if (last === undefined || this.#history.recent.get(last) !== undefined) break;
-      // Long past: its hash is made from its bytes, and then everything is looked at again.
-      this.#history.recent.set(last, leafHash(await this.entry(last)));
+      const last = scribe.forgotten(sub);
+      if (last === undefined) break;
+      // Its hash is made from its bytes, and then everything is looked at again.
+      scribe.recall(sub, last, await this.entry(last));
     }
-    const { queue } = this.#writable();
-    const { index, hash, bytes } = this.#enter({ t, id, sub, actor, d });
+    const { queue, scribe } = this.#writable();
+    const { index, hash, bytes } = scribe.enter({ t, id, sub, actor, d });
     await queue.whenDurable(index);
     return { index, hash, bytes, fresh: true };
   }
@@ -371,7 +309,7 @@ export class Ledger {
    * it is signed by both keys, and the list of public keys names the new one.
    */
   async rotateKey(reason: string): Promise<{ index: number; old: string; new: string; checkpoint: string }> {
-    const { keys, queue, publisher } = this.#writable();
+    const { keys, queue, publisher, scribe } = this.#writable();
     if (keys.rotating || this.#rotating)
       throw new VerbatimError('conflict', 'the key is being replaced already');
     this.#rotating = true;
@@ -382,7 +320,7 @@ export class Ledger {
     this.#writable();
     const proof = signNote(rotationText({ origin: this.origin, old, new: key.vkey, reason }), [key.signer]);
     const [, hash] = key.vkey.split('+');
-    const { index } = this.#enter(
+    const { index } = scribe.enter(
       {
         t: 'key.rotate',
         id: `key.rotate.${hash}`,
@@ -466,97 +404,33 @@ export class Ledger {
   /** Everything that must be in before the log is used. */
   async #begin(loaded: Loaded, accepted?: NewLedgerEntry): Promise<void> {
     const { paths, signerDir, files = systemLedgerFiles, version, onAlarm } = this.#options;
-    const { queue, publisher } = this.#writable();
+    const { queue, publisher, scribe } = this.#writable();
     await removeTemporaries(files, loaded.listing, [paths.ledger, signerDir]);
-    const { replayed, edge, baseEdge, history, checkpoint } = loaded;
+    const { replayed, edge, baseEdge, checkpoint } = loaded;
     // What the write-ahead segments hold beyond the tree is committed once more: after a crash nobody knows which of
     // it is on the disk and which in memory only. A crash in here leaves the same entries twice, which is the same.
     for (let index = baseEdge.size; index < edge.size; index += 1) {
       const waiting = replayed.entries[index - replayed.from];
       if (waiting !== undefined) queue.push({ bytes: waiting.bytes, hash: leafHash(waiting.bytes) });
     }
-    this.#entered = edge.size;
-    const lastOfLog = history.subjects.last(LOG_SUBJECT);
-    if (lastOfLog !== undefined)
-      this.#logHash = history.recent.get(lastOfLog) ?? leafHash(await this.entry(lastOfLog));
-
-    const own = (t: Entry['t'], id: string, d: JsonObject): NewLedgerEntry => ({
-      t,
-      id,
-      sub: LOG_SUBJECT,
-      actor: SERVER,
-      d,
-    });
-    if (loaded.empty)
-      this.#enter(own('sys.init', 'sys.init', { origin: this.origin, vkey: this.vkey, version }));
-    const { wallMs } = this.#watch.look();
-    const lastMs = history.lastTs === undefined ? wallMs : Date.parse(history.lastTs);
-    if (lastMs > wallMs) {
-      const step = { fromMs: lastMs, toMs: wallMs, stepMs: wallMs - lastMs };
-      this.#enter(own('clock.step', `clock.step.${this.#entered}`, step));
-    }
+    const forgotten = scribe.forgotten(LOG_SUBJECT);
+    if (forgotten !== undefined) scribe.recall(LOG_SUBJECT, forgotten, await this.entry(forgotten));
+    const enter = (t: Entry['t'], id: string, d: JsonObject): unknown =>
+      scribe.enter({ t, id, sub: LOG_SUBJECT, actor: SERVER, d });
+    if (loaded.empty) enter('sys.init', 'sys.init', { origin: this.origin, vkey: this.vkey, version });
+    scribe.noteFuture();
     if (loaded.memory === undefined && checkpoint !== undefined) {
       const head = { size: checkpoint.size, root: checkpoint.root.toString('hex') };
-      this.#enter(
-        own('config.change', `signer.memory-new.${this.#boot}`, { what: 'signer.memory-new', ...head }),
-      );
+      enter('config.change', `signer.memory-new.${this.#boot}`, { what: 'signer.memory-new', ...head });
+      const goesOn = `it goes on from the checkpoint of ${head.size} entries`;
       onAlarm(
-        `the signer of the ledger remembers nothing: it goes on from the checkpoint of ${head.size} entries, and whether there were more before cannot be told`,
+        `the signer of the ledger remembers nothing: ${goesOn}, and whether there were more cannot be told`,
       );
     }
-    if (accepted !== undefined) publisher.accept(this.#enter(accepted).index);
+    if (accepted !== undefined) publisher.accept(scribe.enter(accepted).index);
     // A disk that refuses this is in `state`, was alarmed, and is tried again.
-    if (this.#entered > baseEdge.size) await queue.whenDurable(this.#entered - 1).catch(() => undefined);
+    if (scribe.size > baseEdge.size) await queue.whenDurable(scribe.size - 1).catch(() => undefined);
     await publisher.settled();
-  }
-
-  /** Gives the entry its place. Everything in one turn: nothing can come in between. */
-  #enter(
-    entry: NewLedgerEntry,
-    placed?: (index: number) => void,
-  ): { index: number; hash: Buffer; bytes: Buffer } {
-    const { step, wallMs, monoMs } = this.#watch.look();
-    if (step !== undefined) {
-      const id = `clock.step.${this.#entered}`;
-      this.#put({ t: 'clock.step', id, sub: LOG_SUBJECT, actor: SERVER, d: { ...step } }, wallMs, monoMs);
-    }
-    return this.#put(entry, wallMs, monoMs, placed);
-  }
-
-  #put(
-    { t, id, sub, actor, d }: NewLedgerEntry,
-    wallMs: number,
-    monoMs: number,
-    placed?: (index: number) => void,
-  ): { index: number; hash: Buffer; bytes: Buffer } {
-    const { queue } = this.#writable();
-    const { subjects, recent } = this.#history;
-    const index = this.#entered;
-    const last = subjects.last(sub);
-    const before = sub === LOG_SUBJECT ? this.#logHash : last === undefined ? undefined : recent.get(last);
-    if (last !== undefined && before === undefined)
-      throw new Error(`the hash of entry ${last} is not at hand`);
-    const bytes = encodeEntry({
-      v: 1,
-      t,
-      id,
-      ts: new Date(wallMs).toISOString(),
-      boot: this.#boot,
-      mono: monoMs,
-      sub,
-      prev: before?.toString('hex') ?? null,
-      actor: jsonObject(actor),
-      d: jsonObject(d),
-    });
-    const hash = leafHash(bytes);
-    // From here on nothing throws: the entry has its place.
-    subjects.add(sub, id);
-    recent.set(index, hash);
-    if (sub === LOG_SUBJECT) this.#logHash = hash;
-    this.#entered += 1;
-    placed?.(index);
-    queue.push({ bytes, hash });
-    return { index, hash, bytes };
   }
 
   #writable(): Parts {
@@ -594,16 +468,4 @@ export class Ledger {
 
 function newOrigin(): string {
   return `verbatim-${randomBytes(8).toString('hex')}`;
-}
-
-/** What JSON makes of it: members that are undefined are not there. */
-function jsonObject(value: Record<string, unknown>): JsonObject {
-  const json: unknown = JSON.parse(JSON.stringify(value));
-  if (!isObject(json)) throw new LedgerError('expected actor and d as objects');
-  return json;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  // Only ever called on what JSON.parse returned, where every object is one of these.
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

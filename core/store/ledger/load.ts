@@ -1,6 +1,7 @@
+import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Entry } from '#ledger';
-import { LedgerError, openVerifier, TILE_WIDTH } from '#ledger';
+import { LedgerError, openVerifier, parseEntry, TILE_WIDTH } from '#ledger';
 import type { DataPaths } from '../paths.ts';
 import { Edge } from './edge.ts';
 import { Findings } from './findings.ts';
@@ -91,7 +92,14 @@ export async function* scanLedger(
   const published = (await readVkeys(paths)) ?? undefined;
   const key = options.withKey ? await keyIn(paths.ledgerKey, name, findings) : undefined;
   const nextKey = options.withKey ? await keyIn(nextKeyPath(paths), name, findings) : undefined;
-  const usable = [...(published ?? []), ...[key, nextKey].flatMap((one) => one?.vkey ?? [])].filter(isVkey);
+  // A public list that was damaged must not keep a reader without the key from telling that it is the list: the key that
+  // the log itself begins with is tried too. The list is compared with it afterwards, so it is trusted for nothing else.
+  const named = options.withKey ? undefined : await firstVkey(paths.ledger);
+  const usable = [
+    ...(published ?? []),
+    ...[key, nextKey].flatMap((one) => one?.vkey ?? []),
+    named ?? '',
+  ].filter(isVkey);
   const origin = key?.signer.name ?? usable.map(nameOfVkey)[0];
 
   const checkpointPath = join(paths.ledger, 'checkpoint');
@@ -285,6 +293,23 @@ function hasTree(listing: Listing, size: number): boolean {
   if (size === 0) return false;
   const number = Math.floor((size - 1) / TILE_WIDTH);
   return listing.widths(BUNDLES, number).some((width) => width >= size - number * TILE_WIDTH);
+}
+
+/** What `sys.init` names, as far as it can be read; checked by nobody. */
+async function firstVkey(ledgerDir: string): Promise<string | undefined> {
+  try {
+    const partial = join(ledgerDir, `${treePath(BUNDLES, 0, TILE_WIDTH)}.p`);
+    const [width = '1'] = await readdir(partial).catch(() => []);
+    const bytes =
+      (await readWhole(join(ledgerDir, treePath(BUNDLES, 0, TILE_WIDTH)))) ??
+      (await readWhole(join(partial, width)));
+    const length = bytes?.readUInt16BE(0) ?? 0;
+    const { t, d } = parseEntry(bytes?.subarray(2, 2 + length) ?? Buffer.alloc(0));
+    return t === 'sys.init' && typeof d.vkey === 'string' ? d.vkey : undefined;
+  } catch {
+    // Whatever is wrong with the bundle is told when its turn comes.
+    return undefined;
+  }
 }
 
 async function hasChanged(path: string, before: Buffer | undefined): Promise<boolean> {

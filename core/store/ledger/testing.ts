@@ -7,8 +7,8 @@ import type { DataPaths } from '../paths.ts';
 import { dataPaths } from '../paths.ts';
 import type { LedgerFiles } from './files.ts';
 import { systemLedgerFiles } from './files.ts';
-import type { LedgerOptions, NewLedgerEntry } from './ledger.ts';
 import { Ledger } from './ledger.ts';
+import type { LedgerOptions, NewLedgerEntry } from './options.ts';
 
 export type LedgerVerb = 'create' | 'write' | 'datasync' | 'rename' | 'syncDir' | 'mkdir' | 'remove';
 
