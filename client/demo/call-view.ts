@@ -1,7 +1,7 @@
 import type { CallView, Disclosure, VerbatimClient } from '../sdk/index.ts';
 import { consentTo, VerbatimClientError } from '../sdk/index.ts';
 import { clock, onClick, part } from './dom.ts';
-import { endSentence, errorSentence } from './words.ts';
+import { chainLine, endSentence, errorSentence, INTERRUPTED } from './words.ts';
 
 /** The phone menu, both consent dialogs, the popup of the running call and the line that says how it ended. */
 export function showCalls(client: VerbatimClient, chat: { chatId: string; peerName: string }): void {
@@ -61,6 +61,11 @@ export function showCalls(client: VerbatimClient, chat: { chatId: string; peerNa
 
   client.on('incoming', (call) => void showIncoming(call));
   client.on('call', (call) => showCall(call));
+  client.on('receipt', () => showChain());
+  client.on('interrupted', (interrupted) => {
+    part('call-interrupted').hidden = !interrupted;
+    part('call-interrupted').textContent = interrupted ? INTERRUPTED : '';
+  });
   client.on('muted', (muted) => {
     part('call-mute').textContent = muted ? 'Unmute' : 'Mute';
     part('call-mute').setAttribute('aria-pressed', String(muted));
@@ -112,7 +117,18 @@ export function showCalls(client: VerbatimClient, chat: { chatId: string; peerNa
     part('call-timer').hidden = call.state !== 'active';
     part('recording-badge').hidden = !call.recording;
     part('call-peer-muted').hidden = !call.peerMuted;
+    showChain();
     say('');
+  }
+
+  /** Both sides see the same head, and keep it (F36). */
+  function showChain(): void {
+    const { call, receipt } = client;
+    const chain = part('call-chain');
+    chain.hidden = receipt === undefined || receipt.recordingId !== call?.recordingId;
+    if (receipt === undefined || chain.hidden) return;
+    chain.textContent = chainLine(receipt.head, receipt.seq);
+    chain.title = `Signed by the server and kept by this browser: part ${receipt.epoch}, block ${receipt.seq}, ${receipt.head}`;
   }
 
   async function attempt(act: () => Promise<unknown>): Promise<void> {
@@ -138,5 +154,6 @@ function say(text: string, kind = ''): void {
 function statusOf(call: CallView): string {
   if (call.state === 'ringing') return 'Calling…';
   if (call.state === 'connecting') return 'Connecting…';
-  return call.recording ? 'Recording' : 'In call';
+  if (call.recording) return 'Recording';
+  return call.mode === 'secure' ? 'Recording interrupted' : 'In call';
 }

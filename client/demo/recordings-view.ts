@@ -1,6 +1,7 @@
-import type { Recording, VerbatimClient } from '../sdk/index.ts';
+import type { EvidenceState, Recording, VerbatimClient } from '../sdk/index.ts';
 import { VerbatimClientError } from '../sdk/index.ts';
 import { clock, fileSize, part } from './dom.ts';
+import { evidenceSentence, ledgerSentence } from './words.ts';
 
 const STATUS: Record<string, string> = {
   armed: 'Recording',
@@ -20,6 +21,11 @@ export function showRecordings(client: VerbatimClient, chatId: string): void {
   let again = false;
 
   client.on('recording', () => void refresh());
+  client.on('evidence', ({ recordingId }) => void showEvidence(recordingId));
+  client.on('ledger', (problem) => {
+    part('ledger-problem').hidden = problem === undefined;
+    part('ledger-problem').textContent = problem ? ledgerSentence(problem) : '';
+  });
   client.on('ended', ({ call }) => {
     if (call.mode === 'secure') void refresh();
   });
@@ -73,13 +79,49 @@ export function showRecordings(client: VerbatimClient, chatId: string): void {
     facts.append(span('recording-time', when), document.createElement('br'), small);
     head.append(facts);
     row.replaceChildren(head);
+    if (recording.state === 'failed') void showEvidence(recording.id);
     if (recording.state !== 'available') return;
-    const play = document.createElement('button');
-    play.type = 'button';
-    play.textContent = 'Play';
-    play.dataset.testid = 'recording-play';
-    play.addEventListener('click', () => void openPlayer(row, recording.id, play));
-    head.append(play);
+    const play = button('recording-play', 'Play', () => void openPlayer(row, recording.id, play));
+    const bundle = button('recording-bundle', 'Evidence', () => void saveBundle(row, recording.id, bundle));
+    bundle.title = 'Saves the recording with everything that proves it; anyone can check it without this server';
+    const acts = document.createElement('div');
+    acts.className = 'acts';
+    acts.append(play, bundle);
+    head.append(acts);
+    void showEvidence(recording.id);
+  }
+
+  /** The line that says what this browser found when it held the recording against what it kept of the call. */
+  async function showEvidence(id: string): Promise<void> {
+    const row = rows.get(id);
+    const evidence = await client.evidence(id);
+    // The row was filled again meanwhile: what is asked for last is what stays.
+    if (row === undefined || !(row.dataset.state === 'available' || evidence)) return;
+    const line = document.createElement('p');
+    line.className = 'evidence';
+    line.dataset.testid = 'recording-evidence';
+    line.dataset.verdict = evidence?.verdict ?? 'none';
+    line.textContent = evidenceSentence(evidence);
+    if (canCheckAgain(evidence)) {
+      line.append(' ', button('recording-recheck', 'Check again', () => void client.checkEvidence(id)));
+    }
+    row.querySelector('.evidence')?.remove();
+    row.querySelector('.row')?.after(line);
+  }
+
+  async function saveBundle(row: HTMLElement, id: string, bundle: HTMLButtonElement): Promise<void> {
+    bundle.disabled = true;
+    row.querySelector('[data-testid="recording-bundle-status"]')?.remove();
+    try {
+      await client.downloadBundle(id);
+    } catch (error) {
+      if (!(error instanceof VerbatimClientError)) throw error;
+      const note = span('recording-bundle-status', `No evidence available: ${error.message}`);
+      note.className = 'faint';
+      row.append(note);
+    } finally {
+      bundle.disabled = false;
+    }
   }
 
   /** No audio, and not even an address for it, is asked for before this click (F26). */
@@ -110,6 +152,20 @@ export function showRecordings(client: VerbatimClient, chatId: string): void {
       play.disabled = false;
     }
   }
+}
+
+/** Nothing kept, nothing to check; what is not finished is checked by itself when it is. */
+function canCheckAgain(evidence: EvidenceState | undefined): boolean {
+  return evidence?.verdict !== undefined && evidence.verdict !== 'failed';
+}
+
+function button(testid: string, text: string, run: () => void): HTMLButtonElement {
+  const element = document.createElement('button');
+  element.type = 'button';
+  element.textContent = text;
+  element.dataset.testid = testid;
+  element.addEventListener('click', run);
+  return element;
 }
 
 function details({ state, reason, durationMs, sizeBytes, format }: Recording): string {

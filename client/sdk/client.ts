@@ -13,7 +13,12 @@ import { Calls } from './calls.ts';
 import type { ClientEvents, ClientOptions } from './contract.ts';
 import { Emitter } from './emitter.ts';
 import { VerbatimClientError } from './errors.ts';
+import type { EvidenceState } from './evidence.ts';
+import { Evidence } from './evidence.ts';
+import type { KeptReceipt } from './evidence-store.ts';
+import type { LedgerProblem } from './ledger-watch.ts';
 import { Rest } from './rest.ts';
+import type { Notification } from './rpc-socket.ts';
 import type { ConnectionState, SignedIn } from './session.ts';
 import { Session } from './session.ts';
 import type { CallStats } from './stats.ts';
@@ -28,7 +33,9 @@ export class VerbatimClient extends Emitter<ClientEvents> {
   readonly #session: Session;
   readonly #calls: Calls;
   readonly #rest: Rest;
+  readonly #evidence: Evidence;
   readonly #audio: HTMLAudioElement;
+  #interrupted = false;
   #token: string | undefined;
   #signedIn: SignedIn | undefined;
   /** How far the server's clock is ahead of this machine's. */
@@ -50,10 +57,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
       renewable: options.getToken !== undefined,
       onState: (state, error) => this.#onState(state, error),
       onSignedIn: (answer) => this.#onSignedIn(answer),
-      onNotification: (notification) => {
-        if (notification.method === 'recording.changed') this.emit('recording', notification.params);
-        else this.#calls.onNotification(notification);
-      },
+      onNotification: (notification) => this.#onNotification(notification),
       urgent: () => this.#calls.running,
     });
     this.#calls = new Calls({
@@ -67,6 +71,8 @@ export class VerbatimClient extends Emitter<ClientEvents> {
       origin,
       token: async (fresh) => (fresh ? undefined : this.#token) ?? (await this.#newToken()),
     });
+    this.#evidence = new Evidence({ origin, events: this, rest: this.#rest });
+    this.on('call', (call) => this.#setInterrupted(call));
   }
 
   // Who and what
@@ -87,6 +93,11 @@ export class VerbatimClient extends Emitter<ClientEvents> {
   /** The call that rings this user. */
   get incoming(): CallView | undefined {
     return this.#calls.incoming;
+  }
+
+  /** The running secure call lost its recorder: neither side hears the other until it is secured again. */
+  get interrupted(): boolean {
+    return this.#interrupted;
   }
 
   get muted(): boolean {
@@ -223,7 +234,76 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     return this.#rest.playbackUrl(recordingId, disposition);
   }
 
+  // Evidence
+
+  /** The newest signed head of a capture that came to this page. */
+  get receipt(): KeptReceipt | undefined {
+    return this.#evidence.latest;
+  }
+
+  /** What does not fit about the server's ledger; undefined when all that was seen fits. */
+  get ledgerProblem(): LedgerProblem | undefined {
+    return this.#evidence.problem;
+  }
+
+  /** Whether what is kept outlives this page; false in private windows and where storage is refused. */
+  evidencePersists(): Promise<boolean> {
+    return this.#evidence.persistent();
+  }
+
+  /** What this browser keeps of a recording and what it came to; undefined when it keeps nothing. */
+  evidence(recordingId: string): Promise<EvidenceState | undefined> {
+    return this.#evidence.of(recordingId);
+  }
+
+  /** Holds the recording against the kept heads once more; what is found comes as `evidence`, too. */
+  checkEvidence(recordingId: string): Promise<EvidenceState | undefined> {
+    return this.#evidence.check(recordingId);
+  }
+
+  /** After a `ledger` event of `key_changed`: the new key is the server's own, as its operator confirms. */
+  acceptLedgerKey(vkey: string): Promise<void> {
+    return this.#evidence.acceptLedgerKey(vkey);
+  }
+
+  /**
+   * Saves the evidence bundle of a recording: the audio with all that proves it, for checking without this server.
+   * @throws VerbatimClientError `recording_not_ready`, `no_evidence`, …
+   */
+  async downloadBundle(recordingId: string): Promise<void> {
+    const link = document.createElement('a');
+    link.href = await this.#rest.playbackUrl(recordingId, 'bundle');
+    // The server names the file; on another origin it alone decides that it is saved.
+    link.download = '';
+    link.click();
+  }
+
   // How
+
+  #onNotification(notification: Notification): void {
+    switch (notification.method) {
+      case 'recording.changed':
+        this.emit('recording', notification.params);
+        this.#evidence.onRecording(notification.params);
+        return;
+      case 'recording.receipt':
+        this.#evidence.onReceipt(notification.params);
+        return;
+      case 'call.ended':
+        this.#calls.onNotification(notification);
+        this.#evidence.onCallEnded(notification.params.call.checkpoint);
+        return;
+      default:
+        this.#calls.onNotification(notification);
+    }
+  }
+
+  #setInterrupted(call: CallView | undefined): void {
+    const interrupted = call?.mode === 'secure' && call.state === 'active' && !call.recording;
+    if (interrupted === this.#interrupted) return;
+    this.#interrupted = interrupted;
+    this.emit('interrupted', interrupted);
+  }
 
   async #newToken(): Promise<string> {
     const { token, getToken } = this.#options;
@@ -238,6 +318,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     // Before any call, because it takes tens of milliseconds; whoever needs it gets its error.
     this.#device().catch(() => {});
     this.#calls.onSignedIn(answer);
+    this.#evidence.onSignedIn(answer);
   }
 
   #onState(state: ConnectionState, error?: VerbatimClientError): void {

@@ -1,5 +1,7 @@
 import type { CallView, NotificationParams } from '#protocol';
 import type { VerbatimClientError } from './errors.ts';
+import type { EvidenceVerdict, KeptReceipt } from './evidence-store.ts';
+import type { LedgerProblem } from './ledger-watch.ts';
 import type { ConnectionState } from './session.ts';
 
 export interface ClientOptions {
@@ -26,10 +28,26 @@ export interface ClientEvents {
   incoming: CallView;
   /** A call or a ringing is over, and why. `error` is there when this page's own side failed. */
   ended: { call: CallView; error?: VerbatimClientError };
+  /**
+   * A secure call lost its recorder, and neither side hears the other (true) until it is secured again or over (false).
+   */
+  interrupted: boolean;
   /** This side's mute switch. */
   muted: boolean;
   /** A recording of one of this user's chats changed its state. */
   recording: NotificationParams<'recording.changed'>;
+  /** A signed head of the running capture, kept by this browser. */
+  receipt: KeptReceipt;
+  /** A finished recording was held against the heads that this browser kept of it. */
+  evidence: {
+    recordingId: string;
+    verdict: EvidenceVerdict;
+    problem?: string;
+    /** Of a mismatch, once the server was told: whether it finds the same. */
+    serverConfirms?: boolean;
+  };
+  /** The server's ledger is not the one that this browser knows; undefined when its new key was accepted. */
+  ledger: LedgerProblem | undefined;
   /** Something that does not end the call, such as sound that the browser blocks. */
   trouble: VerbatimClientError;
 }

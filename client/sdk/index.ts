@@ -6,5 +6,8 @@ export { consentTo, VerbatimClient } from './client.ts';
 export type { ClientEvents, ClientOptions } from './contract.ts';
 export type { ClientErrorCode } from './errors.ts';
 export { VerbatimClientError } from './errors.ts';
+export type { EvidenceState } from './evidence.ts';
+export type { EvidenceVerdict, KeptReceipt } from './evidence-store.ts';
+export type { LedgerProblem } from './ledger-watch.ts';
 export type { ConnectionState } from './session.ts';
 export type { CallStats } from './stats.ts';

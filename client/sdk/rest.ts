@@ -1,4 +1,13 @@
-import type { Disposition, ErrorCode, Grant, Recording, RecordingPage } from '#protocol';
+import type {
+  ConsistencyProof,
+  Disposition,
+  ErrorCode,
+  Grant,
+  JournalChain,
+  Recording,
+  RecordingEvidence,
+  RecordingPage,
+} from '#protocol';
 import { asClientError, VerbatimClientError } from './errors.ts';
 
 export interface RestOptions {
@@ -39,11 +48,39 @@ export class Rest {
     return new URL(grant.url, this.#options.origin).href;
   }
 
+  /** The ledger's entries of a recording, with their proofs. */
+  evidence(recordingId: string): Promise<RecordingEvidence> {
+    return this.#fetch(`/v1/recordings/${encodeURIComponent(recordingId)}/evidence`);
+  }
+
+  /** What takes the head after block `after` of a journal to its last head. */
+  chain(recordingId: string, epoch: number, after: number): Promise<JournalChain> {
+    return this.#fetch(`/v1/recordings/${encodeURIComponent(recordingId)}/chain/${epoch}?after=${after}`);
+  }
+
+  /** Whether the server finds, too, that a head it signed is not in the recording. */
+  reportMismatch(recordingId: string, note: string): Promise<{ confirmed: boolean }> {
+    return this.#fetch(`/v1/recordings/${encodeURIComponent(recordingId)}/mismatch`, { note });
+  }
+
+  consistency(from: number, to: number): Promise<ConsistencyProof> {
+    return this.#fetch(`/v1/ledger/consistency?from=${from}&to=${to}`);
+  }
+
+  /** The ledger's newest head, a signed note. */
+  async checkpoint(): Promise<string> {
+    return (await this.#answer('/v1/ledger/checkpoint')).text();
+  }
+
   async #fetch<T>(path: string, body?: object): Promise<T> {
+    // The server's answer to this address has the shape that the contract names.
+    return (await (await this.#answer(path, body)).json()) as T;
+  }
+
+  async #answer(path: string, body?: object): Promise<Response> {
     for (const fresh of [false, true]) {
       const response = await this.#send(path, body, await this.#options.token(fresh));
-      // The server's answer to this address has the shape that the contract names.
-      if (response.ok) return (await response.json()) as T;
+      if (response.ok) return response;
       const error = await problem(response);
       if (fresh || error.code !== 'token_expired') throw error;
     }

@@ -11,3 +11,5 @@ export { openCheckpoint, openKey, openNote, openReceipt, parseCheckpoint, sameHe
 export type { BundleFacts, BundleReport, Check } from './report.ts';
 export type { TlogProof } from './tree.ts';
 export { checkConsistency, checkInclusion, leafHash, parseProof } from './tree.ts';
+export type { ZipFile } from './zip.ts';
+export { readZip } from './zip.ts';

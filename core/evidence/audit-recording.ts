@@ -9,6 +9,7 @@ import type { RecordingFacts } from './audit-facts.ts';
 import type { AuditFolder, FileKind, RecordingFiles } from './audit-files.ts';
 import { digestOf, readSmall, shortName, statOf } from './audit-files.ts';
 import type { FindingKind, Severity } from './audit-report.ts';
+import { vconProblem } from './audit-vcon.ts';
 import { coverageSha256 } from './coverage.ts';
 import type { Opening } from './opening.ts';
 import { MAX_OPENING_BYTES, parseOpening } from './opening.ts';
@@ -205,6 +206,8 @@ function* openingProblems(
     if (shown.version !== version || shown.locale !== locale)
       yield `names another version or language of the text than the ${side} agreed to`;
   }
+  const vcon = vconProblem(opening, verifiers);
+  if (vcon !== undefined) yield vcon;
   try {
     const { text, verified } = openNote(opening.checkpoint, verifiers);
     // A note ends with one line for each signature; lines of unknown keys would prove nothing, and hide changes.

@@ -23,11 +23,13 @@ import {
 import type { DataPaths } from '#store';
 import { dataPaths, quarantine } from '#store';
 import { testDatabase, testDir } from '../db/fixture.ts';
+import { holdLock } from '../db/index.ts';
 import type { AuditReport, Finding, FindingKind } from './audit.ts';
 import { auditFolder } from './audit.ts';
 import type { MadeCall } from './audit-fixture.ts';
 import { MadeFolder, START_MS } from './audit-fixture.ts';
 
+t.setTimeout(180_000);
 const db = await testDatabase(t);
 const root = await testDir(t);
 
@@ -215,6 +217,7 @@ const VERDICTS: Record<string, Verdict> = {
     kind: 'salt',
     file: rec(first, 'salt'),
     problem: /caller/,
+    also: ['opening'],
   },
   'an opening whose checkpoint somebody else signed': {
     does: ({ paths }) => forge(paths.evidence(idOf(first))),
@@ -491,3 +494,104 @@ function matches(finding: Finding, { kind, file, entry, problem }: Verdict, seve
   if (entry !== undefined && finding.entry !== entry) return false;
   return problem === undefined || problem.test(finding.problem);
 }
+
+t.test('F38 an audit beside a server that makes calls finds no fault', async (t) => {
+  const dataDir = join(root, 'running', 'data');
+  const made = await MadeFolder.open(db, dataDir);
+  let busy = true;
+  const calls = (async () => {
+    for (let n = 0; n < 4; n += 1) await made.call();
+    const torn = await made.capture({ torn: true });
+    busy = false;
+    return torn;
+  })();
+  let audits = 0;
+  while (busy) {
+    const report = await auditFolder({ dataDir, signerDir: made.signerDir });
+    t.same(
+      report.findings.filter(({ severity }) => severity === 'fault'),
+      [],
+    );
+    audits += 1;
+  }
+  const torn = await calls;
+  t.ok(audits > 2, `${audits} audits`);
+  const { findings } = await auditFolder({ dataDir, signerDir: made.signerDir });
+  t.match(findings.at(-1), { severity: 'note', kind: 'unfinished', recording: idOf(torn) });
+  await made.fail(torn, 'no_audio');
+  const failed = await auditFolder({ dataDir, signerDir: made.signerDir });
+  t.match(failed, { ok: true }, 'a failed recording whose journal is as the ledger says');
+  await truncate(journalOf(made.paths, torn), 4000);
+  const cut = await auditFolder({ dataDir, signerDir: made.signerDir });
+  t.match(cut.findings[0], { kind: 'journal_damage', recording: idOf(torn), entry: cut.counts.entries - 2 });
+  await made.close();
+});
+
+t.test('F38 a clock that is set back or forward is a note with the first entry after it', async (t) => {
+  const dataDir = join(root, 'clock', 'data');
+  const made = await MadeFolder.open(db, dataDir);
+  await made.call();
+  const DAY_MS = 86_400_000;
+  made.forward(0, { wallMs: -DAY_MS });
+  await made.call();
+  made.forward(0, { wallMs: 2 * DAY_MS });
+  await made.call();
+  await made.close();
+  const { ok, findings } = await auditFolder({ dataDir, signerDir: made.signerDir });
+  t.equal(ok, true);
+  t.match(findings, [
+    { severity: 'note', kind: 'clock_step', problem: /set back by 864\d\d\.\d s/ },
+    { severity: 'note', kind: 'clock_step', problem: /set forward by 172\d\d\d\.\d s/ },
+  ]);
+  t.equal(findings.length, 2);
+});
+
+t.test('a second server on the same folder is refused, by its lock and by the ledger', async (t) => {
+  const dataDir = join(root, 'twice', 'data');
+  const made = await MadeFolder.open(db, dataDir);
+  const lock = { purpose: 'the Verbatim server', what: `The data folder ${dataDir}`, waitMs: 0 };
+  const held = await holdLock(join(dataDir, 'daemon.lock'), lock);
+  await t.rejects(holdLock(join(dataDir, 'daemon.lock'), lock), {
+    code: 'unavailable',
+    message: /is in use by/,
+  });
+  await held.release();
+  await t.rejects(MadeFolder.open(db, dataDir), { code: 'conflict' });
+  await made.call();
+  await made.close();
+  t.match(await auditFolder({ dataDir, signerDir: made.signerDir }), { ok: true, notes: 0 });
+});
+
+t.test('an audit keeps to its rate, tells how far it is, and stops when it is told to', async (t) => {
+  const copy = await copyOf();
+  let nowMs = 0;
+  const told: number[] = [];
+  const options = {
+    dataDir: copy.paths.dataDir,
+    signerDir: copy.signerDir,
+    now: () => nowMs,
+    wait: async (ms: number) => {
+      nowMs += ms;
+    },
+  };
+  const report = await auditFolder({
+    ...options,
+    bytesPerSecond: 10_000,
+    onProgress: ({ doneBytes, totalBytes }) => told.push(doneBytes / totalBytes),
+  });
+  const dueMs = (report.counts.bytes / 10_000) * 1000;
+  t.ok(nowMs > dueMs * 0.95 && nowMs <= dueMs, `${nowMs} ms for ${report.counts.bytes} bytes`);
+  t.ok(told.length > 10 && told.at(-1) === 1, `${told.length} times`);
+  t.same(
+    told,
+    told.toSorted((a, b) => a - b),
+    'and never goes back',
+  );
+  const stop = new AbortController();
+  const reason = new Error('enough');
+  await t.rejects(
+    auditFolder({ ...options, signal: stop.signal, onProgress: () => stop.abort(reason) }),
+    reason,
+  );
+  await t.rejects(auditFolder({ dataDir: join(root, 'nowhere') }), { code: 'not_found' });
+});

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { crc32 } from 'node:zlib';
 import { openSealed } from '#store';
-import { readZip } from '../../client/verify/zip.ts';
+import { readZip } from '../../client/verify/index.ts';
 import type { Database } from '../db/index.ts';
 import type { MadeCall } from '../evidence/audit-fixture.ts';
 import { MadeFolder } from '../evidence/audit-fixture.ts';

@@ -190,10 +190,7 @@ export const JournalChain = Type.Object({
 export type JournalChain = Type.Static<typeof JournalChain>;
 
 /** A client's receipt does not fit the finished recording. The server checks the receipt's signature before it believes it. */
-export const PostMismatchBody = Type.Object(
-  { note: Type.String({ minLength: 1, maxLength: 2048 }) },
-  closed,
-);
+export const PostMismatchBody = Type.Object({ note: Type.String({ minLength: 1, maxLength: 2048 }) }, closed);
 export const MismatchAnswer = Type.Object({
   /** Whether the server, too, finds that its own signed receipt is not in the journal. */
   confirmed: Type.Boolean(),

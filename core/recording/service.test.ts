@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -267,15 +267,34 @@ t.test(
   },
 );
 
-t.test('a full disk refuses the call before anything is begun', async (t) => {
-  const { start } = await setUp(t, queue);
-  const service = await start(
-    { recorder: false, finaliser: false },
-    { minFreeBytes: Number.MAX_SAFE_INTEGER },
-  );
+t.test('F34 a disk without room for the calls that run and one more refuses the next one', async (t) => {
+  const { start, media, paths } = await setUp(t, queue);
+  const { bavail, bsize } = await statfs(paths.dataDir);
+  // Room for the first call and half of the second.
+  const reserveBytes = Math.floor((bavail * bsize) / 1.5);
+  const service = await start({ recorder: true, finaliser: false }, { reserveBytes });
+  const capture = await service.open(await insertCall(db));
   const call = await insertCall(db);
   await t.rejects(service.open(call), { code: 'no_space' });
-  t.equal(await recordingById(db, call.recordingId), null);
+  t.equal(await recordingById(db, call.recordingId), null, 'nothing of it was begun');
+  await capture.start(media.source, media.legs);
+  media.talk(capture.recorder);
+  await capture.armed;
+  t.equal(capture.lost, undefined, 'the call that runs is not touched');
+  await capture.stop('hangup');
+  await (await service.open(await insertCall(db))).stop('hangup');
+  t.pass('and its place is free again');
+});
+
+t.test('F34 a recorder refuses a call by its own disk', async (t) => {
+  const { start, paths, env } = await setUp(t, queue);
+  const { bavail, bsize } = await statfs(paths.dataDir);
+  env.VERBATIM_RECORDING_MIN_FREE_MEGABYTES = String(Math.ceil((bavail * bsize) / 2 ** 20) + 1_000);
+  const service = await start({ recorder: true, finaliser: false });
+  const call = await insertCall(db);
+  await t.rejects(service.open(call), { code: 'no_space' });
+  t.match(await recordingById(db, call.recordingId), { state: 'failed', reason: 'no_space' });
+  t.same(await readdir(paths.journals), []);
 });
 
 t.test('a service that is closed takes no call and ends those it has', async (t) => {

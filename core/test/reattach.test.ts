@@ -45,7 +45,7 @@ async function rowOf(person: Person, recordingId: string) {
 }
 
 t.test(
-  'F34 F35 a recorder that is killed in mid-call is replaced, also while a side is muted, and nothing that was heard is lost',
+  'F34 F35 a recorder that is killed in mid-call is replaced, also while a side is muted, and nothing acknowledged is lost',
   async (t) => {
     const stage = await openStage();
     t.teardown(() => stage.close());

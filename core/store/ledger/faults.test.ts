@@ -42,10 +42,9 @@ async function assertWhole(place: Place, acknowledged: readonly number[], where:
   if (state.mode !== 'writable') problems.push(`${where}: ${state.problem}`);
   else {
     await ledger.append(entryOf(9_999));
-    for (const n of acknowledged) {
-      const again = await ledger.append(entryOf(n));
-      if (again.fresh) problems.push(`${where}: entry ${n} was lost`);
-    }
+    const last = acknowledged.at(-1);
+    if (last !== undefined && (await ledger.append(entryOf(last))).fresh)
+      problems.push(`${where}: ${last} was lost`);
   }
   await ledger.close();
   // Before the first entry is durable a new log cannot be told from one that was removed; then it says so.
@@ -57,6 +56,9 @@ async function assertWhole(place: Place, acknowledged: readonly number[], where:
     const name = `${entry?.sub} ${entry?.id}`;
     if (seen.has(name)) problems.push(`${where}: ${name} is there twice`);
     seen.add(name);
+  }
+  for (const { sub, id } of acknowledged.map((n) => entryOf(n))) {
+    if (!seen.has(`${sub} ${id}`)) problems.push(`${where}: ${id} was lost`);
   }
   for (const { file, problem } of reader.result.findings) problems.push(`${where}: ${file}: ${problem}`);
   if (reader.result.checkpoint?.size !== reader.result.size)
@@ -284,3 +286,81 @@ t.test(
     t.same(await assertWhole(place, [0, 1, 2, 3, 4, 5, 6], 'afterwards'), []);
   },
 );
+
+t.test(
+  'F35 when too much waits for the tree appends are refused, until it takes entries again',
+  async (t) => {
+    const place = placeIn(t.testdir({}));
+    const files = new WatchedFiles();
+    const { promise: alarmed, resolve } = Promise.withResolvers<string>();
+    const ledger = await place.open({ files, maxWaitingBytes: 1500, onAlarm: resolve });
+    await ledger.append(entryOf(0));
+    await ledger.covered(1);
+    let broken = true;
+    files.before = (verb, path) => {
+      if (broken && stepOf(verb, path).startsWith('checkpoint')) throw diskError('EMFILE');
+    };
+    const taken: number[] = [0];
+    const refused = async (): Promise<unknown> => {
+      for (let n = 1; n < 50; n += 1) {
+        const error: unknown = await ledger.append(entryOf(n)).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        if (error !== undefined) return error;
+        taken.push(n);
+      }
+      return undefined;
+    };
+    await ledger.append(entryOf(1));
+    t.match(await alarmed, /cannot be published: EMFILE/);
+    t.match(await refused(), { code: 'evidence_unavailable', message: /cannot be published: EMFILE/ });
+    t.match(ledger.state, { mode: 'read-only', problem: /EMFILE/ });
+    const count = taken.length;
+    broken = false;
+    await ledger.covered(count);
+    t.same(ledger.state, { mode: 'writable' });
+    await ledger.append(entryOf(60));
+    await ledger.close();
+    t.same(await assertWhole(place, [...taken, 60], 'afterwards'), []);
+  },
+);
+
+t.test('F35 a rotation that was interrupted is ended by the next start, or was never begun', async (t) => {
+  const dir = t.testdir({});
+  const place = placeIn(join(dir, 'live'));
+  const { ledgerKey, ledgerVkeys } = place.paths;
+  let ledger = await place.open();
+  await ledger.append(entryOf(0));
+  const old = { key: readFileSync(ledgerKey), vkeys: readFileSync(ledgerVkeys) };
+  const rotated = await ledger.rotateKey('test');
+  await ledger.close();
+  const now = { key: readFileSync(ledgerKey), vkeys: readFileSync(ledgerVkeys) };
+
+  for (const vkeys of [old.vkeys, now.vkeys]) {
+    const copy = freeze(place, join(dir, `after-${vkeys.length}`));
+    writeFileSync(copy.paths.ledgerKey, old.key);
+    writeFileSync(`${copy.paths.ledgerKey}.next`, now.key);
+    writeFileSync(copy.paths.ledgerVkeys, vkeys);
+    ledger = await copy.open();
+    t.same([ledger.state, ledger.vkey], [{ mode: 'writable' }, rotated.new]);
+    await ledger.close();
+    t.same(readFileSync(copy.paths.ledgerKey), now.key);
+    t.same(readFileSync(copy.paths.ledgerVkeys), now.vkeys);
+    t.notOk(existsSync(`${copy.paths.ledgerKey}.next`));
+    t.same(await assertWhole(copy, [0], 'after a rotation'), []);
+  }
+
+  // The key was made, the entry never was.
+  writeFileSync(`${ledgerKey}.next`, old.key);
+  ledger = await place.open();
+  t.same([ledger.state, ledger.vkey], [{ mode: 'writable' }, rotated.new]);
+  t.notOk(existsSync(`${ledgerKey}.next`));
+  await ledger.close();
+
+  rmSync(ledgerKey);
+  ledger = await place.open();
+  t.match(ledger.state, { mode: 'read-only', problem: /secrets\/ledger\.key: is missing/ });
+  t.notOk(existsSync(ledgerKey), 'no other key is made');
+  await ledger.close();
+});

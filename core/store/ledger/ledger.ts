@@ -25,8 +25,8 @@ import { removeTemporaries, staleFiles } from './stale.ts';
 import { TreeReader } from './tree-reader.ts';
 import { unavailable, WriteAhead } from './write-ahead.ts';
 
-/** Entries that the tree has not taken; past it appends are refused. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+/** Many small commits take more of the write-ahead file than their entries. */
 const MAX_WAL_BYTES = 256 * 1024 * 1024;
 const DEFAULT_COLLECT_MS = 500;
 const DEFAULT_RETRY = { minMs: 250, maxMs: 30_000 };
@@ -143,11 +143,12 @@ export class Ledger {
     try {
       const loaded = await loadLedger({ paths, signerDir, withKey: true });
       const origin = loaded.history.origin ?? loaded.origin ?? options.origin ?? newOrigin();
-      if (options.origin !== undefined && options.origin !== origin) {
+      const sound = loaded.findings.count === 0;
+      if (sound && options.origin !== undefined && options.origin !== origin) {
         const problem = `the ledger here has the origin ${origin}, which cannot become ${options.origin}`;
         throw new VerbatimError('conflict', problem);
       }
-      if (loaded.findings.count > 0) {
+      if (!sound) {
         ledger = new Ledger(options, owner, loaded, origin);
         options.onAlarm(`the ledger is read-only: ${ledger.#damage}`);
         return ledger;
@@ -183,8 +184,7 @@ export class Ledger {
   }
 
   get state(): LedgerState {
-    const full = this.#parts?.publisher.trouble === undefined ? undefined : this.#full();
-    const problem = this.#damage ?? this.#parts?.queue.trouble ?? full;
+    const problem = this.#damage ?? this.#parts?.queue.trouble ?? this.#full();
     return problem === undefined ? { mode: 'writable' } : { mode: 'read-only', problem };
   }
 
@@ -438,8 +438,6 @@ export class Ledger {
     const { state } = this;
     if (state.mode === 'read-only') throw unavailable(`the ledger is read-only: ${state.problem}`);
     if (this.#parts === undefined) throw unavailable('the ledger is read-only');
-    const full = this.#full();
-    if (full !== undefined) throw unavailable(full);
     return this.#parts;
   }
 
@@ -448,7 +446,8 @@ export class Ledger {
     if (this.#parts === undefined) return undefined;
     const { queue, publisher, wal } = this.#parts;
     if (queue.pendingBytes >= MAX_PENDING_BYTES) return 'too many entries wait for the disk';
-    if (publisher.waitingBytes < MAX_WAITING_BYTES && wal.bytes < MAX_WAL_BYTES) return undefined;
+    const { maxWaitingBytes = MAX_WAITING_BYTES } = this.#options;
+    if (publisher.waitingBytes < maxWaitingBytes && wal.bytes < MAX_WAL_BYTES) return undefined;
     return publisher.trouble ?? 'too many entries wait for the tree';
   }
 

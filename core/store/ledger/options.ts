@@ -25,6 +25,8 @@ export interface LedgerOptions {
   files?: LedgerFiles;
   /** Durable entries are taken into the tree together for this long. Default 500. */
   collectMs?: number;
+  /** Bytes of entries that the tree has not taken; past it appends are refused. Default 64 MiB. */
+  maxWaitingBytes?: number;
   /** Waiting times between attempts when the disk fails. Default 250 ms to 30 s. */
   retry?: { minMs: number; maxMs: number };
 }

@@ -128,7 +128,8 @@ export class Publisher {
 
   /** Resolves when what is being done now is done, or has failed. */
   async settled(): Promise<void> {
-    if (this.#timer !== undefined || this.#owed) this.#now();
+    const due = this.#timer !== undefined || this.#owed || this.#options.keys.rotating;
+    if (due && this.#trouble === undefined) this.#now();
     await this.#running;
   }
 
