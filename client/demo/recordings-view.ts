@@ -83,7 +83,8 @@ export function showRecordings(client: VerbatimClient, chatId: string): void {
     if (recording.state !== 'available') return;
     const play = button('recording-play', 'Play', () => void openPlayer(row, recording.id, play));
     const bundle = button('recording-bundle', 'Evidence', () => void saveBundle(row, recording.id, bundle));
-    bundle.title = 'Saves the recording with everything that proves it; anyone can check it without this server';
+    bundle.title =
+      'Saves the recording with everything that proves it; anyone can check it without this server';
     const acts = document.createElement('div');
     acts.className = 'acts';
     acts.append(play, bundle);
@@ -103,7 +104,10 @@ export function showRecordings(client: VerbatimClient, chatId: string): void {
     line.dataset.verdict = evidence?.verdict ?? 'none';
     line.textContent = evidenceSentence(evidence);
     if (canCheckAgain(evidence)) {
-      line.append(' ', button('recording-recheck', 'Check again', () => void client.checkEvidence(id)));
+      line.append(
+        ' ',
+        button('recording-recheck', 'Check again', () => void client.checkEvidence(id)),
+      );
     }
     row.querySelector('.evidence')?.remove();
     row.querySelector('.row')?.after(line);

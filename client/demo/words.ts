@@ -1,10 +1,4 @@
-import type {
-  CallView,
-  EndReason,
-  EvidenceState,
-  LedgerProblem,
-  VerbatimClientError,
-} from '../sdk/index.ts';
+import type { CallView, EndReason, EvidenceState, LedgerProblem, VerbatimClientError } from '../sdk/index.ts';
 
 /** The sentence for the end of a call, as the person of this side reads it (F10). */
 export function endSentence({ side, endReason, peer }: CallView): string {
@@ -36,8 +30,7 @@ export function errorSentence(error: VerbatimClientError, peerName: string): str
 }
 
 /** Between the loss of a recorder and the next one. */
-export const INTERRUPTED =
-  'Recording interrupted: neither side hears the other until it is secured again.';
+export const INTERRUPTED = 'Recording interrupted: neither side hears the other until it is secured again.';
 
 /** `chain 3f9a…c2 · 14`: short enough to be read out to the other side, who sees the same. */
 export function chainLine(head: string, seq: number): string {

@@ -100,6 +100,33 @@ t.test(
   },
 );
 
+const age = findProgram('age');
+t.test(
+  'F38: the documented commands check a bundle by hand, and age opens the sealed file to the same bytes',
+  { skip: openssl ? false : 'openssl is not on this machine' },
+  async (t) => {
+    const page = await readFile(join(root, 'docs/evidence.md'), 'utf8');
+    const scripts = [...page.matchAll(/<!-- run in the bundle -->\n```sh\n([^`]*)```/g)].map(
+      ([, script]) => script,
+    );
+    t.equal(scripts.length, 2);
+    const [signature = '', commitment = ''] = scripts;
+    const inside = { cwd: unpacked };
+    t.match((await run('bash', ['-c', signature], inside)).stdout, /Verified Successfully/);
+    t.match((await run('bash', ['-c', commitment], inside)).stdout, /commits to recording\.webm/);
+    await writeFile(join(unpacked, 'recording.webm'), changed);
+    await t.rejects(run('bash', ['-c', commitment], inside));
+    await writeFile(join(unpacked, 'recording.webm'), files.get('recording.webm') ?? '');
+
+    if (age === undefined) return t.comment('age is not on this machine: that line was not tried');
+    const { paths } = ours.folder;
+    const line = `cat ${paths.hdr(call.recordingId)} ${paths.pay(call.recordingId)} | ${age} -d -i ${paths.identity} | sha256sum`;
+    const opened = await run('bash', ['-c', line]);
+    const said: { sha256: string } = JSON.parse(String(files.get('opening.json')));
+    t.equal(opened.stdout.split(' ')[0], said.sha256);
+  },
+);
+
 t.test(
   'F38: verify.html checks a bundle from a file: address in Chromium, without any network',
   async (t) => {

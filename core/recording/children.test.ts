@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import t from 'tap';
@@ -80,4 +81,36 @@ t.test('closing while a worker waits to be started again leaves none behind', as
   await exited.take(1);
   await child.close();
   t.equal(child.pid, undefined);
+});
+
+t.test(
+  'F34 a standby takes over at once when the worker dies, and another standby takes its place',
+  async (t) => {
+    const { child, started, exited } = start(t, 'stays', { standby: true });
+    const first = await started.take(1);
+    while (child.standbyPid === undefined) await delay(10);
+    const standby = child.standbyPid;
+    child.kill();
+    t.same(await exited.take(1), first);
+    t.same(await started.take(1), [`child-${standby}`], 'it says who it is once it works');
+    t.equal(child.recorderId, `child-${standby}`);
+    t.equal(child.pid, standby);
+    while (child.standbyPid === undefined) await delay(10);
+    const next = child.standbyPid;
+    t.ok(isRunning(next));
+    await child.close();
+    t.notOk(isRunning(standby) || isRunning(next), 'closing leaves neither behind');
+    t.equal(exited.size, 1);
+  },
+);
+
+t.test('a standby that dies is replaced, and nobody is told of it', async (t) => {
+  const { child, started, exited } = start(t, 'stays', { standby: true });
+  await started.take(1);
+  while (child.standbyPid === undefined) await delay(10);
+  const standby = child.standbyPid;
+  process.kill(standby, 'SIGKILL');
+  while (child.standbyPid === undefined || child.standbyPid === standby) await delay(10);
+  t.equal(exited.size, 0);
+  t.equal(started.size, 0);
 });

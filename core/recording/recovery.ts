@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VerbatimError } from '#protocol';
@@ -6,7 +6,6 @@ import type { DataPaths } from '#store';
 import {
   endsWithEnd,
   isErrno,
-  listJournals,
   mkdirDurable,
   parseJournalName,
   quarantine,
@@ -35,6 +34,8 @@ export interface JournalWriterRef {
 }
 
 const POLL_MS = 100;
+/** File systems count the time of a folder in steps of some milliseconds. */
+const SETTLED_MS = 1_000;
 /** Recordings that recorders released, until each is settled. One that is forgotten is asked for again. */
 const MAX_RELEASED = 8192;
 /** Recordings whose log contradicts them, until each is settled; more are found by the next start. */
@@ -51,6 +52,8 @@ export class Recovery {
   readonly #log: Log;
   /** Many captures of one recorder end together; its log is replayed once. */
   readonly #running = new Map<string, Promise<boolean>>();
+  /** The names of all journals, as long as the folder's own time tells that nothing was added or removed. */
+  #listing: { mtimeMs: number; epochs: Map<string, number[]> } | undefined;
   /** Recording to the recorders that will not write its journals any more, up to which epoch. */
   readonly #letGo = new Map<string, Map<string, number>>();
   /** Recording to what its commit log says against its journals, and where that log lies. */
@@ -185,7 +188,7 @@ export class Recovery {
   /** Who wrote the journals of a recording, oldest epoch first. One whose header is not whole has nothing in it. */
   async writersOf(recordingId: string): Promise<JournalWriterRef[]> {
     const writers: JournalWriterRef[] = [];
-    for (const { epoch, path } of await listJournals(this.#paths.journals, recordingId)) {
+    for (const { epoch, path } of await this.#journalsOf(recordingId)) {
       const recorderId = await this.#writerOf(path);
       if (recorderId !== undefined) writers.push({ epoch, recorderId });
     }
@@ -197,16 +200,34 @@ export class Recovery {
   }
 
   async epochsOf(recordingId: string): Promise<number[]> {
-    return (await listJournals(this.#paths.journals, recordingId)).map(({ epoch }) => epoch);
+    return (await this.#journalsOf(recordingId)).map(({ epoch }) => epoch);
   }
 
   /** When the last block was heard, if there is any audio at all. Needs no key. */
   async audioOf(recordingId: string): Promise<{ endedAt: Date } | undefined> {
     let endedMs = 0;
-    for (const { path } of await listJournals(this.#paths.journals, recordingId))
+    for (const { path } of await this.#journalsOf(recordingId))
       for await (const block of await readJournal(path))
         if (block.type === 'data') endedMs = Math.max(endedMs, block.wallMs);
     return endedMs === 0 ? undefined : { endedAt: new Date(endedMs) };
+  }
+
+  /**
+   * The journals of one recording, oldest epoch first. After a crash this is asked several times for each of a
+   * thousand recordings, and each time the folder would be read again. A folder that was changed a moment ago may be
+   * changed once more without its time moving on, so that only an older time is trusted.
+   */
+  async #journalsOf(recordingId: string): Promise<{ epoch: number; path: string }[]> {
+    const dir = this.#paths.journals;
+    const { mtimeMs } = await stat(dir);
+    let listing = this.#listing;
+    if (listing?.mtimeMs !== mtimeMs) {
+      const isSettled = Date.now() - mtimeMs > SETTLED_MS;
+      listing = { mtimeMs, epochs: epochsByRecording(await readdir(dir)) };
+      this.#listing = isSettled ? listing : undefined;
+    }
+    const epochs = listing.epochs.get(recordingId) ?? [];
+    return epochs.map((epoch) => ({ epoch, path: this.#paths.journal(recordingId, epoch) }));
   }
 
   async #hasLetGo(recordingId: string, recorderId: string, epoch: number): Promise<boolean> {
@@ -254,4 +275,17 @@ export class Recovery {
 function falseIfMissing(error: unknown): false {
   if (isErrno(error, 'ENOENT')) return false;
   throw error;
+}
+
+function epochsByRecording(names: readonly string[]): Map<string, number[]> {
+  const epochs = new Map<string, number[]>();
+  for (const name of names) {
+    const parsed = parseJournalName(name);
+    if (parsed === undefined) continue;
+    const known = epochs.get(parsed.recording);
+    if (known === undefined) epochs.set(parsed.recording, [parsed.epoch]);
+    else known.push(parsed.epoch);
+  }
+  for (const list of epochs.values()) list.sort((a, b) => a - b);
+  return epochs;
 }

@@ -175,5 +175,10 @@ function row(name: string, figure: string, more: string): void {
   console.log(`${name.padEnd(20)}${figure.padStart(22)}   ${more}`);
 }
 
-const mb = (bytes: number): string => (bytes / MEGABYTE).toFixed(1);
-const ms = (nanoseconds: number): string => (nanoseconds / 1e6).toFixed(1);
+function mb(bytes: number): string {
+  return (bytes / MEGABYTE).toFixed(1);
+}
+
+function ms(nanoseconds: number): string {
+  return (nanoseconds / 1e6).toFixed(1);
+}

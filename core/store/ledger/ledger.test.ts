@@ -338,3 +338,28 @@ t.test(
     t.same(place.alarms, []);
   },
 );
+
+t.test('F35 a reader beside the running writer finds no fault where there is none', async (t) => {
+  const place = placeIn(t.testdir({}));
+  const ledger = await place.open();
+  let writing = true;
+  const writer = (async () => {
+    for (let n = 0; writing; n += 1) {
+      await Promise.all(Array.from({ length: 1 + (n % 40) }, (_, k) => ledger.append(entryOf(n * 100 + k))));
+    }
+  })();
+  const sizes: number[] = [];
+  for (let look = 0; look < 25; look += 1) {
+    const reader = readLedger(place.paths, { signerDir: place.signerDir, live: true });
+    for await (const { entry, index } of reader.entries()) if (entry === undefined) t.fail(`entry ${index}`);
+    if (reader.result.findingCount > 0) t.fail('a finding', { findings: reader.result.findings });
+    sizes.push(reader.result.size);
+  }
+  writing = false;
+  await writer;
+  await ledger.close();
+  t.ok(
+    (sizes.at(-1) ?? 0) > (sizes[0] ?? 0) + 256,
+    `it grew from ${sizes[0]} to ${sizes.at(-1)} entries meanwhile`,
+  );
+});

@@ -1,13 +1,12 @@
 import type { Dirent } from 'node:fs';
 import { constants } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { TILE_WIDTH } from '#ledger';
 import { isErrno } from '../durable.ts';
 import { TEMPORARY } from './files.ts';
+import { BUNDLES, treePath } from './tree-path.ts';
 
-/** Entry bundles stand beside the levels of hash tiles, under this number. */
-export const BUNDLES = -1;
 const MAX_LEVEL = 63;
 /** A bundle of the largest entries; no file of the tree is larger. */
 const MAX_FILE_BYTES = TILE_WIDTH * (16_384 + 2);
@@ -48,6 +47,18 @@ export async function listTree(ledgerDir: string): Promise<Listing> {
     else if (!Number.isNaN(level)) listing.strange.push(join(root, entry.name));
   }
   return listing;
+}
+
+/** The widths of one tile or bundle that are there at this moment. */
+export async function widthsOnDisk(ledgerDir: string, level: number, index: number): Promise<number[]> {
+  const full = join(ledgerDir, treePath(level, index, TILE_WIDTH));
+  const listing = new Listing();
+  await walkPartial(`${full}.p`, level, index, listing);
+  // Looked at last: a partial file goes only after the full one has come.
+  if ((await entriesOf(dirname(full))).some((entry) => entry.isFile() && entry.name === basename(full))) {
+    listing.add(level, index, TILE_WIDTH);
+  }
+  return [...listing.widths(level, index)];
 }
 
 /** C2SP tlog-tiles: thousands of the index as directories x001/x234, then 067, or 067.p/<width> for a partial one. */

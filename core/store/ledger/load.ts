@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Entry } from '#ledger';
 import { LedgerError, openVerifier, parseEntry, TILE_WIDTH } from '#ledger';
 import type { DataPaths } from '../paths.ts';
@@ -11,15 +12,18 @@ import { History } from './history.ts';
 import type { LogKey } from './keys.ts';
 import { nextKeyPath, readKey, readVkeys } from './keys.ts';
 import type { Listing } from './listing.ts';
-import { BUNDLES, listTree, readWhole } from './listing.ts';
+import { listTree, readWhole } from './listing.ts';
 import type { Replayed } from './replay.ts';
 import { replaySegments } from './replay.ts';
 import type { Anchor, ScannedEntry } from './scan.ts';
 import { Scan } from './scan.ts';
 import { memoryPath, readMemory } from './signer.ts';
-import { treePath } from './tree-path.ts';
+import { BUNDLES, treePath } from './tree-path.ts';
 import type { FoundSegment } from './write-ahead.ts';
 import { readSegments } from './write-ahead.ts';
+
+const MAX_LOOKS = 5;
+const LOOK_AGAIN_MS = 20;
 
 export interface LoadOptions {
   paths: DataPaths;
@@ -83,8 +87,7 @@ export async function* scanLedger(
   const name = (path: string): string => shortName(paths.dataDir, path);
 
   // A writer at work moves entries from here to the tree, so the segments are read first.
-  const segments = await readSegments(join(paths.ledger, 'wal'));
-  const replayed = replaySegments(segments);
+  const { segments, replayed } = await readWriteAhead(join(paths.ledger, 'wal'), options.live === true);
   if (replayed.problem !== undefined) {
     findings.add(name(replayed.problem.path), replayed.problem.problem, replayed.problem.entry);
   }
@@ -157,8 +160,6 @@ export async function* scanLedger(
   }
   for (const path of listing.strange) findings.add(name(path), 'is not a regular file');
 
-  const mayHaveGrown = async (): Promise<boolean> =>
-    options.live === true && (await hasChanged(checkpointPath, checkpointNote));
   const scan = new Scan({
     dataDir: paths.dataDir,
     ledgerDir: paths.ledger,
@@ -167,7 +168,7 @@ export async function* scanLedger(
     replayed,
     anchors,
     findings,
-    mayHaveGrown,
+    live: options.live === true,
   });
   const history = new History();
   const hashAt = (index: number): Promise<Buffer | undefined> => hashOnDisk(paths.ledger, listing, index);
@@ -205,6 +206,19 @@ export async function* scanLedger(
   if (!empty) checkKeys(loaded, { published, options, name, checkpointPath, memoryFile });
   loaded.rolledBack = sound && findings.count === 1 && memoryProblem !== undefined && !lossAccepted;
   return loaded;
+}
+
+/** A commit that is just being written may be seen in part, in a way that no crash leaves: then it is read again. */
+async function readWriteAhead(
+  dir: string,
+  live: boolean,
+): Promise<{ segments: FoundSegment[]; replayed: Replayed }> {
+  for (let look = 1; ; look += 1) {
+    const segments = await readSegments(dir);
+    const replayed = replaySegments(segments);
+    if (replayed.problem === undefined || !live || look === MAX_LOOKS) return { segments, replayed };
+    await delay(LOOK_AGAIN_MS);
+  }
 }
 
 /** The keys that the entries name, against the files and the signatures. */
@@ -310,11 +324,6 @@ async function firstVkey(ledgerDir: string): Promise<string | undefined> {
     // Whatever is wrong with the bundle is told when its turn comes.
     return undefined;
   }
-}
-
-async function hasChanged(path: string, before: Buffer | undefined): Promise<boolean> {
-  const now = await readWhole(path, MAX_NOTE_BYTES);
-  return now !== undefined && (before === undefined || !now.equals(before));
 }
 
 async function hashOnDisk(ledgerDir: string, listing: Listing, index: number): Promise<Buffer | undefined> {

@@ -4,11 +4,13 @@ import type { Leaf, TreeFile } from './edge.ts';
 import { Edge } from './edge.ts';
 import type { Findings } from './findings.ts';
 import type { Listing } from './listing.ts';
-import { BUNDLES, readWhole } from './listing.ts';
+import { readWhole, widthsOnDisk } from './listing.ts';
 import type { Replayed } from './replay.ts';
-import { treePath } from './tree-path.ts';
+import { BUNDLES, treePath } from './tree-path.ts';
 
 const HASH_BYTES = 32;
+/** A writer that is faster than this many looks at a folder is none. */
+const MAX_LOOKS = 10;
 
 /** A head that somebody vouched for: the tree must have this root at this size. */
 export interface Anchor {
@@ -28,8 +30,8 @@ export interface ScanOptions {
   replayed: Replayed;
   anchors: readonly Anchor[];
   findings: Findings;
-  /** Asked before a file is called superfluous: a writer that runs may have made it since. */
-  mayHaveGrown?: () => Promise<boolean>;
+  /** A writer may be at work meanwhile: files come, and partial ones go when a wider one is there. */
+  live: boolean;
 }
 
 export interface ScannedEntry {
@@ -143,16 +145,14 @@ export class Scan {
     number: number,
     need: number,
   ): Promise<{ entries: Buffer[]; offsets: number[]; file: string; sound: boolean }> {
-    const { findings, ledgerDir, listing } = this.#options;
-    const width = bestWidth(listing.widths(BUNDLES, number), need);
-    const path = join(ledgerDir, treePath(BUNDLES, number, width ?? need));
+    const { findings } = this.#options;
+    const { path, width, bytes } = await this.#read(BUNDLES, number, need);
     const file = this.#name(path);
-    const bytes = width === undefined ? undefined : await readWhole(path);
     if (bytes === undefined) {
       findings.add(file, 'is missing', number * TILE_WIDTH);
       return { entries: [], offsets: [], file, sound: false };
     }
-    const { entries, offsets, end } = splitBundle(bytes, width ?? need);
+    const { entries, offsets, end } = splitBundle(bytes, width);
     let sound = entries.length >= need && end === bytes.length;
     if (entries.length < need) {
       findings.add(file, 'ends before this entry does', number * TILE_WIDTH + entries.length);
@@ -160,7 +160,7 @@ export class Scan {
     else {
       // The splitting above is ours and forgiving; the format's own reader has the last word.
       try {
-        decodeEntryBundle(bytes, width ?? need);
+        decodeEntryBundle(bytes, width);
       } catch (error) {
         sound = false;
         findings.add(file, error instanceof Error ? error.message : String(error));
@@ -171,18 +171,33 @@ export class Scan {
 
   /** The hashes of a level 0 tile; fewer than needed when the file is missing or short. */
   async #tile(number: number, need: number): Promise<Buffer[]> {
-    const { findings, ledgerDir, listing } = this.#options;
-    const width = bestWidth(listing.widths(0, number), need);
-    const path = join(ledgerDir, treePath(0, number, width ?? need));
-    const bytes = width === undefined ? undefined : await readWhole(path);
+    const { findings } = this.#options;
+    const { path, width, bytes } = await this.#read(0, number, need);
     if (bytes === undefined) {
       findings.add(this.#name(path), 'is missing', number * TILE_WIDTH);
       return [];
     }
-    if (bytes.length !== (width ?? need) * HASH_BYTES) {
-      findings.add(this.#name(path), `has ${bytes.length} bytes, expected ${(width ?? need) * HASH_BYTES}`);
+    if (bytes.length !== width * HASH_BYTES) {
+      findings.add(this.#name(path), `has ${bytes.length} bytes, expected ${width * HASH_BYTES}`);
     }
     return hashesOf(bytes).slice(0, need);
+  }
+
+  /** A file with the first `need` of a tile or bundle. One that a writer just replaced is looked for again. */
+  async #read(
+    level: number,
+    number: number,
+    need: number,
+  ): Promise<{ path: string; width: number; bytes: Buffer | undefined }> {
+    const { ledgerDir, listing, live } = this.#options;
+    let widths = listing.widths(level, number);
+    for (let attempt = 1; ; attempt += 1) {
+      const width = bestWidth(widths, need);
+      const path = join(ledgerDir, treePath(level, number, width ?? need));
+      const bytes = width === undefined ? undefined : await readWhole(path);
+      if (bytes !== undefined || !live || attempt === MAX_LOOKS) return { path, width: width ?? need, bytes };
+      widths = await widthsOnDisk(ledgerDir, level, number);
+    }
   }
 
   /** Entries and tile disagree, or one of them is incomplete: which of them does the rest of the tree support? */
@@ -304,7 +319,7 @@ export class Scan {
     known: number,
     expectedOf: (width: number) => Buffer,
   ): Promise<void> {
-    const { base, ledgerDir, listing, findings, mayHaveGrown } = this.#options;
+    const { base, ledgerDir, listing, findings, live } = this.#options;
     const span = TILE_WIDTH ** (Math.max(level, 0) + 1);
     // How many of its hashes the tree at `base` needs.
     const needed = Math.max(
@@ -312,20 +327,20 @@ export class Scan {
       Math.min(TILE_WIDTH, Math.floor((base - number * span) / (span / TILE_WIDTH))),
     );
     const widths = listing.widths(level, number);
-    if (needed > 0 && level > 0 && bestWidth(widths, needed) === undefined) {
-      const path = join(ledgerDir, treePath(level, number, needed));
-      findings.add(this.#name(path), 'is missing');
+    // Of bundles and level 0 this was said when they were read.
+    if (needed > 0 && level > 0) {
+      const { path, bytes } = await this.#read(level, number, needed);
+      if (bytes === undefined) findings.add(this.#name(path), 'is missing');
     }
     for (const width of widths) {
       const path = join(ledgerDir, treePath(level, number, width));
       const file = this.#name(path);
       if (width > known) {
-        if (!(await mayHaveGrown?.())) findings.add(file, 'holds entries that the log does not have');
+        if (!live) findings.add(file, 'holds entries that the log does not have');
         continue;
       }
       const bytes = await readWhole(path);
-      // A writer that runs removes partial files that a newer one replaces.
-      if (bytes === undefined && (await mayHaveGrown?.())) continue;
+      if (bytes === undefined && live) continue;
       if (bytes === undefined) findings.add(file, 'cannot be read as a file of the tree');
       else if (!bytes.equals(expectedOf(width)) && !findings.list.some((found) => found.file === file)) {
         findings.add(
@@ -338,16 +353,17 @@ export class Scan {
 
   /** The upper tiles that are not full, and files of entries that nobody has. */
   async #checkEnd(): Promise<void> {
-    const { listing, ledgerDir, findings, mayHaveGrown } = this.#options;
+    const { listing, ledgerDir, findings, live } = this.#options;
     for (const file of this.#edge.partials()) {
       if (file.level > 0) await this.#checkTiles(file.level, file.index, file.bytes);
     }
+    if (live) return;
     for (const [level, indexes] of listing.levels) {
       const span = TILE_WIDTH ** Math.max(level, 0);
       const known = Math.ceil(Math.floor(this.#edge.size / span) / TILE_WIDTH);
       for (const [index, widths] of indexes) {
         const width = widths[0];
-        if (index < known || width === undefined || (await mayHaveGrown?.())) continue;
+        if (index < known || width === undefined) continue;
         const path = join(ledgerDir, treePath(level, index, width));
         findings.add(this.#name(path), 'holds entries that the log does not have');
       }

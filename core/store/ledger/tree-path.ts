@@ -1,5 +1,7 @@
 import { entriesPath, TILE_WIDTH, tilePath } from '#ledger';
-import { BUNDLES } from './listing.ts';
+
+/** Entry bundles stand beside the levels of hash tiles, under this number. */
+export const BUNDLES = -1;
 
 /** Path of a tile or bundle below the log's folder. */
 export function treePath(level: number, index: number, width: number): string {

@@ -3,8 +3,8 @@ import type { HashReader } from '#ledger';
 import { decodeEntryBundle, rootOf, TILE_WIDTH } from '#ledger';
 import { VerbatimError } from '#protocol';
 import type { Edge } from './edge.ts';
-import { BUNDLES, readWhole } from './listing.ts';
-import { treePath } from './tree-path.ts';
+import { readWhole } from './listing.ts';
+import { BUNDLES, treePath } from './tree-path.ts';
 
 const HASH_BYTES = 32;
 /** Tiles of 8 KiB and bundles of some 150 KiB. */
