@@ -118,7 +118,7 @@ function tellParent(message: ChildMessage): void {
 async function main(): Promise<void> {
   const role = process.argv[2];
   if (role !== 'capture' && role !== 'finalise') {
-    process.stderr.write('Usage: node recorder-worker/main.ts capture [standby]|finalise\n');
+    process.stderr.write('Usage: node recorder-worker/main.ts capture|finalise\n');
     process.exitCode = 2;
     return;
   }

@@ -230,7 +230,7 @@ t.test('F10 every way in which a call ends has its own sentence', async (t) => {
     [callView({ endReason: 'busy' }), 'Bob is in another call.'],
     [callView({ endReason: 'offline' }), 'Bob is offline.'],
     [callView({ endReason: 'recorder_unavailable' }), 'Nothing was heard.'],
-    [callView({ endReason: 'recording_lost' }), /The recording was lost and could not be secured again/],
+    [callView({ endReason: 'recording_lost' }), 'The recording was lost and could not be secured again'],
     [callView({ endReason: 'media_failed' }), 'Microphone or connection unavailable'],
     [callView({ endReason: 'shutdown' }), 'The server is restarting.'],
   ];

@@ -29,6 +29,14 @@ export class Refusal {
 }
 
 type Handler = (params: Record<string, unknown>, socket: WebSocket) => unknown;
+interface Answer {
+  status: number;
+  body: unknown;
+}
+type Route = (
+  token: string | undefined,
+  request: { query: URLSearchParams; sent: unknown },
+) => Answer | Promise<Answer>;
 interface Request {
   method: Method;
   params: Record<string, unknown>;
@@ -88,9 +96,15 @@ function transport(id: string): Record<string, unknown> {
   };
 }
 
+async function json(stream: AsyncIterable<Uint8Array>): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString());
+}
+
 export async function startScript(files: string) {
   const handlers = new Map<Method, Handler>();
-  const routes = new Map<string, (token: string | undefined) => { status: number; body: unknown }>();
+  const routes = new Map<string, Route>();
   const requests: Request[] = [];
   const fetched: string[] = [];
   const wake = new Set<() => void>();
@@ -103,8 +117,14 @@ export async function startScript(files: string) {
     fetched.push(`${request.method} ${path}`);
     const route = routes.get(`${request.method} ${path}`);
     if (route) {
-      const { status, body } = route(request.headers.authorization?.replace('Bearer ', ''));
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      const sent = request.method === 'POST' ? await json(request) : undefined;
+      const query = new URL(request.url ?? '/', 'http://script').searchParams;
+      const { status, body } = await route(request.headers.authorization?.replace('Bearer ', ''), {
+        query,
+        sent,
+      });
+      const text = typeof body === 'string' ? body : JSON.stringify(body);
+      response.writeHead(status, { 'content-type': 'application/json' }).end(text);
       return;
     }
     if (path === '/') {
@@ -151,8 +171,8 @@ export async function startScript(files: string) {
     on(method: Method, handler: Handler): void {
       handlers.set(method, handler);
     },
-    /** Answers an HTTP request, `GET /path`. */
-    route(line: string, answer: (token: string | undefined) => { status: number; body: unknown }): void {
+    /** Answers an HTTP request, `GET /path`. A body of text is sent as it is, everything else as JSON. */
+    route(line: string, answer: Route): void {
       routes.set(line, answer);
     },
     /** The next request of this method after those that were waited for already. */

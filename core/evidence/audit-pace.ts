@@ -18,8 +18,8 @@ export interface PaceOptions {
 
 /** What was not read for a while is not caught up with: never more than this at a time above the rate. */
 const BURST_MS = 100;
-/** Shorter waits are saved up: timers are no finer. */
-const MIN_WAIT_MS = 5;
+/** Shorter waits are saved up: each costs a turn of the event loop. */
+const MIN_WAIT_MS = 25;
 /** Other work gets its turn after so many bytes, also without a rate. */
 const TURN_BYTES = 512 * 1024;
 const PROGRESS_MS = 100;

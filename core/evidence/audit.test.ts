@@ -595,3 +595,45 @@ t.test('an audit keeps to its rate, tells how far it is, and stops when it is to
   );
   await t.rejects(auditFolder({ dataDir: join(root, 'nowhere') }), { code: 'not_found' });
 });
+
+t.test('a ledger that is too large for one pass is read in several, with the same answer', async (t) => {
+  const copy = await copyOf();
+  await rm(copy.paths.hdr(idOf(last)));
+  const options = { dataDir: copy.paths.dataDir, signerDir: copy.signerDir };
+  const once = await auditFolder(options);
+  const often = await auditFolder({ ...options, entriesAPass: 40 });
+  t.same(often.findings, once.findings);
+  const { bytes: _, ...counts } = once.counts;
+  t.match(often.counts, counts);
+  t.equal(once.faults, 1);
+});
+
+t.test('F41 of a removed recording nothing may be left that could open it', async (t) => {
+  const dataDir = join(root, 'removed', 'data');
+  const made = await MadeFolder.open(db, dataDir);
+  const { call } = await made.call();
+  const { recordingId } = call;
+  const enter = (type: 'removal.exec' | 'removal.done') =>
+    made.ledger.append({ t: type, id: type, sub: `rec:${recordingId}`, actor: { kind: 'admin' }, d: {} });
+  await enter('removal.exec');
+  const { paths, signerDir } = made;
+  t.match(await auditFolder({ dataDir, signerDir }), { ok: true }, 'while it is carried out');
+  await enter('removal.done');
+  const left = await auditFolder({ dataDir, signerDir });
+  t.same(
+    left.findings
+      .filter(({ severity }) => severity === 'fault')
+      .map(({ kind, file }) => [kind, file?.slice(-4)]),
+    ['.hdr', 'salt', '.evd', '.scj'].map((end) => ['not_removed', end]),
+  );
+  for (const path of [paths.hdr(recordingId), paths.salt(recordingId), paths.evidence(recordingId)])
+    await rm(path);
+  await rm(paths.journal(recordingId, 1));
+  const done = await auditFolder({ dataDir, signerDir });
+  t.match(done, { ok: true });
+  t.match(
+    done.findings.find(({ kind }) => kind === 'not_removed'),
+    { severity: 'note', file: `recordings/${recordingId}.pay` },
+  );
+  await made.close();
+});

@@ -38,6 +38,8 @@ export interface AuditOptions {
    * long run every one has its turn.
    */
   from?: number;
+  /** Entries whose recordings are held in memory at a time; for tests. */
+  entriesAPass?: number;
   /** Milliseconds of any monotonic clock, and waiting by it; for tests. */
   now?: () => number;
   wait?: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
@@ -78,10 +80,8 @@ export async function auditFolder(options: AuditOptions): Promise<AuditReport> {
   const quarantined = await auditQuarantine(folder, paths.quarantine);
   const audit: Audit = { options, paths, folder, quarantined };
 
-  const passes = Math.min(
-    MAX_PASSES,
-    Math.max(1, Math.ceil((await sizeHintOf(paths, pace)) / ENTRIES_A_PASS)),
-  );
+  const { entriesAPass = ENTRIES_A_PASS } = options;
+  const passes = Math.min(MAX_PASSES, Math.max(1, Math.ceil((await sizeHintOf(paths, pace)) / entriesAPass)));
   let reading: LedgerFacts['reading'] | undefined;
   for (let pass = 0; pass < passes; pass += 1) {
     const done = await auditPass(audit, (recordingId) => passOf(recordingId, passes) === pass, pass === 0);

@@ -71,8 +71,9 @@ export class Mismatches {
   ): Promise<string | undefined> {
     const { epoch, seq, head } = receipt;
     const final = (await this.#book.of(id)).find(({ entry }) => entry.t === 'rec.final');
+    const journal =
+      final === undefined ? undefined : journalsIn(final.entry.d).find((each) => each.epoch === epoch);
     if (final !== undefined) {
-      const journal = journalsIn(final.entry.d).find((each) => each.epoch === epoch);
       if (journal === undefined) return `rec.final does not name epoch ${epoch}, of which a head was signed`;
       if (journal.seq < seq) return `rec.final ends epoch ${epoch} at ${journal.seq}, and ${seq} was signed`;
       if (journal.seq === seq && journal.head !== head)
@@ -83,6 +84,9 @@ export class Mismatches {
       const result = await verifyJournal(this.#paths.journal(id, epoch), { acknowledged });
       if (result.status === 'rollback' || result.status === 'corrupt')
         return `the journal of epoch ${epoch} does not hold the signed head ${seq}: ${result.problem ?? result.status}`;
+      // Everything after the signed head belongs to the recording as well.
+      if (journal !== undefined && (result.seq !== journal.seq || result.head !== journal.head))
+        return `the journal of epoch ${epoch} ends at ${result.seq}, and not with the head of block ${journal.seq} in rec.final`;
       return undefined;
     } catch (error) {
       if (!isErrno(error, 'ENOENT') && !(error instanceof VerbatimError && error.code === 'not_found'))

@@ -126,7 +126,10 @@ export class RecorderQueue {
 
   /** Removes the command queue of a recorder that is gone. */
   async forget(recorderId: string): Promise<void> {
-    const queue = this.#commands.get(recorderId) ?? this.#queue(QUEUES.commands(recorderId), this.#volatile);
+    // One that is made only to be removed must not write down its own settings a moment after that.
+    const queue =
+      this.#commands.get(recorderId) ??
+      this.#queue(QUEUES.commands(recorderId), this.#volatile, { skipMetasUpdate: true });
     this.#commands.delete(recorderId);
     try {
       await queue.obliterate({ force: true });
@@ -176,8 +179,8 @@ export class RecorderQueue {
     return this.#closing;
   }
 
-  #queue(name: string, backend: QueueBackend): AnyQueue {
-    const queue: AnyQueue = new Queue(name, backend.options, backend.factory);
+  #queue(name: string, backend: QueueBackend, more: { skipMetasUpdate?: boolean } = {}): AnyQueue {
+    const queue: AnyQueue = new Queue(name, { ...backend.options, ...more }, backend.factory);
     queue.on('error', (error: Error) => this.#log.warn({ ...brief(error), queue: name }, 'queue'));
     return queue;
   }

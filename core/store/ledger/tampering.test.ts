@@ -20,6 +20,9 @@ import type { Place } from './testing.ts';
 import { diskError, entryOf, freeze, placeIn, WatchedFiles } from './testing.ts';
 import { encodeCommit, PAGE_BYTES, readSegment } from './wal-format.ts';
 
+// Hundreds of logs are opened, on a machine that may have other work.
+t.setTimeout(180_000);
+
 /**
  * A log as a crash leaves it: keys after a rotation, a head signed by both, tiles with entries, and acknowledged
  * entries that only the write-ahead file has.
