@@ -196,7 +196,8 @@ t.test('F7 F9 the popup shows each state, the timer and the Recording badge', as
   script.notify('call.changed', { call: { ...active, peerMuted: true } });
   await part('call-peer-muted').waitFor();
   script.notify('call.changed', { call: { ...active, recording: false } });
-  await text('call-status', 'In call');
+  await text('call-status', 'Recording interrupted');
+  await text('call-interrupted', 'neither side hears the other until it is secured again');
   t.notOk(await part('recording-badge').isVisible());
   await page.keyboard.press('Escape');
   t.ok(await part('call-popup').isVisible());

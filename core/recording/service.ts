@@ -1,24 +1,18 @@
 import { EventEmitter } from 'node:events';
-import type { CaptureJob, FinaliseResult, JournalState, RecorderEvent } from '#protocol';
+import type { CaptureJob, RecorderEvent } from '#protocol';
 import { RECORDER_TIMES, VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
 import { assertFreeSpace, dataPaths } from '#store';
 import type { Database } from '../db/index.ts';
-import type { NewRecording, RecordingChange, RecordingRow } from '../db/recordings.ts';
-import {
-  changeRecording,
-  insertRecording,
-  keepReport,
-  openRecordings,
-  recordingById,
-  reopenRecording,
-  setRecorder,
-} from '../db/recordings.ts';
+import type { NewRecording, RecordingRow } from '../db/recordings.ts';
+import { insertRecording, openRecordings, setRecorder } from '../db/recordings.ts';
 import type { FinishEvidence, RunningHead } from '../evidence/index.ts';
 import type { QueueSettings } from './backend.ts';
 import type { CaptureActs } from './capture.ts';
 import { Capture } from './capture.ts';
+import { Chains } from './chains.ts';
 import { WorkerChild } from './children.ts';
+import { Endings, OPEN_STATES } from './endings.ts';
 import type { RecorderInfo } from './known-recorders.ts';
 import { KnownRecorders } from './known-recorders.ts';
 import type { OnlyDaemon } from './only-daemon.ts';
@@ -52,20 +46,12 @@ export interface RecordingServiceOptions {
 /** A recorder that was told to stop has END durable within this, or its journal is ended from the files. */
 const STOP_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 10_000;
-const SWEEP_ROWS = 500;
 /** A recorder that is asked to stop, or that loses its daemon, is gone within this. */
 const RELEASE_TIMEOUT_MS = 8_000;
 const MAX_RECOVERED = 100_000;
 const RECOVER_AT_ONCE = 16;
-/** Verdicts of the finaliser on the journals themselves. */
-const CONTRADICTORY: ReadonlySet<string> = new Set(['corrupt_journal', 'rollback_journal']);
-/** Failures that say nothing against the journals. */
-const RETRYABLE = ['finalise_failed', 'journal_missing', 'missing_journal', 'evidence_lost'] as const;
 /** Epochs that one search may find taken, by earlier recorders that opened them by themselves. */
 const MAX_EPOCH_TRIES = 8;
-const OPEN_STATES = ['armed', 'capturing', 'processing'] as const;
-/** How often a finalise job that vanished from the queue is made again before the recording is given up. */
-const MAX_REQUEUES = 3;
 
 /**
  * Every recording's life: `open` when a call is accepted, the `Capture` while it runs, then finalising, until the row
@@ -96,11 +82,8 @@ export class RecordingService extends EventEmitter<{
   readonly #acts: CaptureActs;
   readonly #children: WorkerChild[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
-  /** Work on one recording happens in order; another recording does not wait for it. */
-  readonly #chains = new Map<string, Promise<unknown>>();
-  readonly #requeues = new Map<string, number>();
-  #absent = new Set<string>();
-  #sweeping: Promise<void> | undefined;
+  readonly #chains: Chains;
+  readonly #endings: Endings;
   #closing: Promise<void> | undefined;
 
   private constructor(options: RecordingServiceOptions, queue: RecorderQueue, only: OnlyDaemon) {
@@ -126,6 +109,20 @@ export class RecordingService extends EventEmitter<{
       log: options.log,
       onNew: (recorderId) => this.#recorderIsNew(recorderId),
       onSilent: (recorderId) => this.#recorderIsSilent(recorderId),
+    });
+    this.#chains = new Chains(options.log);
+    this.#endings = new Endings({
+      db: options.db,
+      evidence: options.evidence,
+      queue,
+      recovery,
+      chains: this.#chains,
+      log: options.log,
+      sweepMs: this.#sweepMs,
+      releaseMs: this.#releaseMs,
+      runs: (recordingId) => this.#captures.has(recordingId) || this.#openings.has(recordingId),
+      onChanged: (row) => this.emit('changed', row),
+      onAbandoned: (row) => this.#forgetUnheard(row),
     });
     this.#acts = {
       send: (recorderId, command) => this.#queue.send(recorderId, command),
@@ -192,7 +189,11 @@ export class RecordingService extends EventEmitter<{
       return this.#runs(new Capture({ recordingId, callId, epoch: job.epoch, recorder }, this.#acts));
     } catch (error) {
       const failure = asUnavailable(error);
-      await this.#change(recordingId, { to: 'failed', reason: failure.code, detail: failure.message });
+      await this.#endings.change(recordingId, {
+        to: 'failed',
+        reason: failure.code,
+        detail: failure.message,
+      });
       throw failure;
     }
   }
@@ -247,7 +248,9 @@ export class RecordingService extends EventEmitter<{
     const report = await this.#recovery.atStart(this.#db);
     const rows = await openRecordings(this.#db, OPEN_STATES, MAX_RECOVERED);
     for (let at = 0; at < rows.length; at += RECOVER_AT_ONCE)
-      await Promise.all(rows.slice(at, at + RECOVER_AT_ONCE).map((row) => this.#takeUp(row, 'daemon_lost')));
+      await Promise.all(
+        rows.slice(at, at + RECOVER_AT_ONCE).map((row) => this.#endings.takeUp(row, 'daemon_lost')),
+      );
     for (const recorderId of new Set(rows.map((row) => row.recorderId)))
       if (recorderId !== null && !this.#recorders.has(recorderId)) this.#forget(recorderId);
     return { ...report, recordings: rows.length };
@@ -260,20 +263,7 @@ export class RecordingService extends EventEmitter<{
    */
   async retry(recordingId: string): Promise<void> {
     this.#assertOpen();
-    if ((await this.#recovery.epochsOf(recordingId)).length === 0)
-      throw new VerbatimError('conflict', 'this recording has no journals to make it of');
-    const row = await reopenRecording(this.#db, recordingId, RETRYABLE);
-    if (row === null) {
-      const causes = RETRYABLE.join(' or ');
-      throw new VerbatimError('conflict', `this recording is not one that failed for ${causes}`);
-    }
-    this.#log.info({ recordingId, state: row.state }, 'a failed recording is finalised again');
-    this.emit('changed', row);
-    // A crash before this is a recording in `processing` without a job: the sweep takes it up.
-    await this.#inOrder(recordingId, async () => {
-      await this.#queue.clearFinalise(recordingId);
-      await this.#finalise(recordingId, row.callId);
-    });
+    await this.#endings.retry(recordingId);
   }
 
   /** Stops every capture, waits until each is queued for finalising, and stops the worker processes. */
@@ -283,7 +273,7 @@ export class RecordingService extends EventEmitter<{
   }
 
   #begin({ children, log }: RecordingServiceOptions): void {
-    this.#timers.push(setInterval(() => void this.#sweep(), this.#sweepMs));
+    this.#timers.push(setInterval(() => void this.#endings.sweep(), this.#sweepMs));
     const start = (role: 'capture' | 'finalise', env: NodeJS.ProcessEnv) =>
       this.#children.push(
         new WorkerChild({
@@ -307,7 +297,9 @@ export class RecordingService extends EventEmitter<{
   #runs(capture: Capture): Capture {
     const { recordingId, epoch, recorder } = capture;
     this.#captures.set(recordingId, capture);
-    void this.#inOrder(recordingId, () => setRecorder(this.#db, recordingId, epoch, recorder.recorderId));
+    void this.#chains.inOrder(recordingId, () =>
+      setRecorder(this.#db, recordingId, epoch, recorder.recorderId),
+    );
     return capture;
   }
 
@@ -321,7 +313,9 @@ export class RecordingService extends EventEmitter<{
         this.#recorderGone(event.recorderId, 'the recorder left');
         return;
       case 'finalised':
-        void this.#inOrder(event.recordingId, () => this.#finalised(event.recordingId, event.result));
+        void this.#chains.inOrder(event.recordingId, () =>
+          this.#endings.finalised(event.recordingId, event.result),
+        );
         return;
       case 'listening':
         this.#listening(event);
@@ -338,7 +332,8 @@ export class RecordingService extends EventEmitter<{
         const capture = this.#captures.get(event.recordingId);
         if (capture === undefined || capture.epoch !== event.epoch) return;
         if (capture.recorder.recorderId !== event.recorderId) return;
-        if (event.type === 'armed') void this.#inOrder(event.recordingId, () => this.#armed(capture, event));
+        if (event.type === 'armed')
+          void this.#chains.inOrder(event.recordingId, () => this.#armed(capture, event));
         else capture.heard(event);
       }
     }
@@ -364,7 +359,7 @@ export class RecordingService extends EventEmitter<{
     try {
       // One that goes on with the recording finds it `capturing`.
       if (capture.before === undefined)
-        await this.#change(recordingId, { to: 'capturing', recorderId, startedAt: new Date() });
+        await this.#endings.change(recordingId, { to: 'capturing', recorderId, startedAt: new Date() });
     } catch (error) {
       capture.lose('its row could not be changed');
       throw error;
@@ -447,205 +442,20 @@ export class RecordingService extends EventEmitter<{
     const word = await capture.lastWord(STOP_TIMEOUT_MS);
     await this.#openings.settled(recordingId);
     this.#captures.delete(recordingId);
-    await this.#inOrder(recordingId, async () => {
+    await this.#chains.inOrder(recordingId, async () => {
       const onlyOne = word?.type === 'ended' && capture.before === undefined;
       if (!onlyOne && !(await this.#recovery.released(recordingId, this.#releaseMs))) return;
       if (!capture.wasHeard) {
         // Neither side heard the other, so there is no conversation to keep.
-        await this.#notArmed(recordingId, `the call ended before both sides were recorded: ${reason}`);
+        await this.#endings.notArmed(
+          recordingId,
+          `the call ended before both sides were recorded: ${reason}`,
+        );
         return;
       }
-      await this.#change(recordingId, { to: 'processing', endedAt: new Date(), reason });
-      await this.#finalise(recordingId, callId);
+      await this.#endings.change(recordingId, { to: 'processing', endedAt: new Date(), reason });
+      await this.#endings.finalise(recordingId, callId);
     });
-  }
-
-  /** An unheard call: its journals may hold what either side said into its microphone, so they go. */
-  async #notArmed(recordingId: string, detail: string): Promise<void> {
-    if (await this.#change(recordingId, { to: 'failed', reason: 'not_armed', detail }))
-      await this.#recovery.discard(recordingId);
-  }
-
-  async #finalise(recordingId: string, callId: string): Promise<void> {
-    const epochs = await this.#recovery.epochsOf(recordingId);
-    if (epochs.length === 0) {
-      const detail = 'no journal of this recording is on this disk';
-      await this.#fail(recordingId, 'journal_missing', detail);
-      return;
-    }
-    const problem = this.#recovery.contradiction(recordingId);
-    if (problem !== undefined) {
-      const detail = `the commit log says otherwise: ${problem}`;
-      await this.#fail(recordingId, 'corrupt_journal', detail);
-      await this.#setAside(recordingId, `corrupt_journal: ${detail}`);
-      return;
-    }
-    const acknowledged = await this.#evidence.acknowledged(recordingId);
-    await this.#queue.addFinalise({ recordingId, callId, epochs, acknowledged });
-  }
-
-  async #finalised(recordingId: string, result: FinaliseResult): Promise<void> {
-    if (result.ok) {
-      // From here on the sealed file is settled, and a daemon that dies goes on with it.
-      const row = await keepReport(this.#db, recordingId, result);
-      await this.#queue.clearFinalise(recordingId).catch(() => undefined);
-      if (row !== null) await this.#finish(row);
-      return;
-    }
-    const { reason, detail, journals } = result;
-    await this.#fail(recordingId, reason, detail, journals);
-    await this.#queue.clearFinalise(recordingId).catch(() => undefined);
-    if (CONTRADICTORY.has(reason)) await this.#setAside(recordingId, `${reason}: ${detail}`);
-  }
-
-  /**
-   * Journals that contradict themselves, or what was promised of them, are never read as a recording again. A crash
-   * before this leaves them where they were, with the row that says what they are.
-   */
-  async #setAside(recordingId: string, why: string): Promise<void> {
-    const row = await recordingById(this.#db, recordingId);
-    if (row?.state === 'failed') await this.#recovery.quarantine(recordingId, why);
-  }
-
-  /**
-   * Sealed file -> entry, checkpoint and opening (core/evidence) -> Available. Does nothing twice. While the ledger
-   * takes no entries the recording stays Processing, and the sweep comes back to it.
-   */
-  async #finish(row: RecordingRow): Promise<void> {
-    const { recordingId, report } = row;
-    if (row.state !== 'processing' || report === null) return;
-    let entryIndex: number | null;
-    try {
-      entryIndex = await this.#evidence.final(row);
-    } catch (error) {
-      if (!(error instanceof VerbatimError) || error.code !== 'corrupt') throw error;
-      await this.#fail(recordingId, 'evidence_lost', error.message);
-      return;
-    }
-    await this.#change(recordingId, { to: 'available', result: report, entryIndex });
-  }
-
-  /** A failure is shown at once; the ledger may take its entry later. */
-  async #fail(
-    recordingId: string,
-    reason: string,
-    detail: string,
-    journals?: readonly JournalState[],
-  ): Promise<void> {
-    if (!(await this.#change(recordingId, { to: 'failed', reason, detail }))) return;
-    const row = await recordingById(this.#db, recordingId);
-    if (row !== null) await this.#evidence.failed(row, journals);
-  }
-
-  /** One recording whose daemon or finalise job is gone: brings it to where only finalising is missing, or to Failed. */
-  async #takeUp({ recordingId }: RecordingRow, reason: 'daemon_lost' | 'recording_lost'): Promise<void> {
-    await this.#inOrder(recordingId, async () => {
-      // What it was when somebody looked may be long ago.
-      const row = await recordingById(this.#db, recordingId);
-      if (row === null || !OPEN_STATES.some((state) => state === row.state)) return;
-      const { callId } = row;
-      if (row.state !== 'processing') {
-        await this.#tellWriters(row, reason);
-        if (!(await this.#recovery.released(recordingId, this.#releaseMs))) return;
-        const audio = await this.#recovery.audioOf(recordingId);
-        if (row.state === 'armed' || audio === undefined) {
-          await this.#notArmed(recordingId, 'the server stopped before both sides were recorded');
-          return;
-        }
-        await this.#change(recordingId, { to: 'processing', endedAt: audio.endedAt, reason });
-      }
-      // Sealed already: only its entry and what follows are missing.
-      if (row.report !== null) await this.#finish(row);
-      else await this.#finalise(recordingId, callId);
-    });
-  }
-
-  /** Every recorder that may still write a journal of this recording is told to end it. */
-  async #tellWriters({ recordingId, epoch, recorderId }: RecordingRow, reason: string): Promise<void> {
-    const writers = await this.#recovery.writersOf(recordingId);
-    if (recorderId !== null && !writers.some((writer) => writer.recorderId === recorderId))
-      writers.push({ epoch, recorderId });
-    for (const writer of writers)
-      if (!(await this.#recovery.isGone(writer.recorderId)))
-        await this.#queue.send(writer.recorderId, { type: 'stop', recordingId, epoch: writer.epoch, reason });
-  }
-
-  /** Recordings in `processing` whose job the queue lost or gave up; also those whose settling failed half-way. */
-  #sweep(): Promise<void> {
-    this.#sweeping ??= this.#sweepOnce()
-      .catch((error: unknown) => this.#log.warn(brief(error), 'looking after open recordings failed'))
-      .finally(() => {
-        this.#sweeping = undefined;
-      });
-    return this.#sweeping;
-  }
-
-  async #sweepOnce(): Promise<void> {
-    const absent = new Set<string>();
-    for (const row of await openRecordings(this.#db, OPEN_STATES, SWEEP_ROWS)) {
-      const { recordingId } = row;
-      if (this.#closing !== undefined) return;
-      if (this.#captures.has(recordingId) || this.#openings.has(recordingId)) continue;
-      // Work that is under way on it, or an event that is on its way, gets until the next look.
-      if (this.#chains.has(recordingId) || Date.now() - row.updatedAt.getTime() < this.#sweepMs) continue;
-      if (row.report !== null) {
-        await this.#inOrder(recordingId, () => this.#finish(row));
-        continue;
-      }
-      const job = await this.#queue.finaliseState(recordingId);
-      if (job.state === 'failed') {
-        await this.#inOrder(recordingId, () =>
-          this.#finalised(recordingId, { ok: false, reason: 'finalise_failed', detail: job.reason }),
-        );
-      } else if (job.state === 'none') {
-        // Once may be a result that is on its way here; twice in a row is a job that is gone.
-        if (this.#absent.has(recordingId)) {
-          await this.#requeue(row);
-          this.#forgetUnheard(row);
-        } else absent.add(recordingId);
-      }
-    }
-    this.#absent = absent;
-  }
-
-  async #requeue(row: RecordingRow): Promise<void> {
-    const { recordingId } = row;
-    // Not `processing` yet: there never was a job, and its recorder may take as long as it needs to let go.
-    if (row.state !== 'processing') return this.#takeUp(row, 'recording_lost');
-    const count = (this.#requeues.get(recordingId) ?? 0) + 1;
-    this.#requeues.set(recordingId, count);
-    this.#log.warn({ recordingId, count }, 'a recording had no finalise job');
-    if (count <= MAX_REQUEUES) return this.#takeUp(row, 'recording_lost');
-    const detail = `the finalise job was lost ${MAX_REQUEUES} times`;
-    await this.#inOrder(recordingId, () =>
-      this.#finalised(recordingId, { ok: false, reason: 'finalise_failed', detail }),
-    );
-  }
-
-  /** False when the row is past this. */
-  async #change(recordingId: string, change: RecordingChange): Promise<boolean> {
-    const row = await changeRecording(this.#db, recordingId, change);
-    if (row === null) return false;
-    if (row.state === 'available' || row.state === 'failed') {
-      this.#requeues.delete(recordingId);
-      this.#recovery.settled(recordingId);
-    }
-    this.#log.info({ recordingId, state: row.state, reason: row.reason }, 'recording changed');
-    this.emit('changed', row);
-    return true;
-  }
-
-  /** Runs after everything asked before for the same recording. A failure is logged: the sweep takes it up. */
-  async #inOrder(recordingId: string, work: () => Promise<unknown>): Promise<void> {
-    const chain = (this.#chains.get(recordingId) ?? Promise.resolve()).then(work).catch((error: unknown) => {
-      this.#log.error(
-        { recordingId, ...brief(error) },
-        'a step of a recording failed and is taken up again later',
-      );
-    });
-    this.#chains.set(recordingId, chain);
-    await chain;
-    if (this.#chains.get(recordingId) === chain) this.#chains.delete(recordingId);
   }
 
   #assertOpen(): void {
@@ -666,12 +476,12 @@ export class RecordingService extends EventEmitter<{
     this.#recorders.close();
     this.#openings.cancelAll(new VerbatimError('shutting_down'));
     await Promise.all([...this.#captures.values()].map((capture) => capture.stop('shutdown')));
-    await this.#sweeping;
-    await Promise.all(this.#chains.values());
+    await this.#endings.close();
+    await this.#chains.settled();
     await Promise.all(this.#children.map((child) => child.close()));
     // What the workers said last is heard before the queue goes.
     await this.#queue.close();
-    await Promise.all(this.#chains.values());
+    await this.#chains.settled();
     await this.#only
       .release()
       .catch((error: unknown) => this.#log.warn(brief(error), 'the database is gone'));

@@ -61,17 +61,11 @@ async function call(heads: number): Promise<{ id: string; lines: [string, string
   return { id, lines: [await line(alice), await line(bob)] };
 }
 
-const shot = async (name: string): Promise<void> => {
-  if (process.env.SHOT)
-    for (const person of [alice, bob])
-      await person.page.screenshot({ path: `/tmp/u-${name}-${person.as}.png` });
-};
 let first = '';
 
 t.test('F36 both see and keep the heads of a call, and its recording fits them', async (t) => {
   const { id, lines } = await call(3);
   first = id;
-  await shot('call');
   t.match(lines[0], /^chain [0-9a-f]{4}…[0-9a-f]{2} · [1-9]\d*$/);
   t.equal(lines[0], lines[1], 'F20 both see the same');
   await bob.hangUp();
@@ -81,7 +75,6 @@ t.test('F36 both see and keep the heads of a call, and its recording fits them',
     await verdict(person, id, 'confirmed');
     t.pass('and says so after a reload');
   }
-  await shot('confirmed');
   t.notMatch(await openAlarms(), /receipt_mismatch/);
 });
 
@@ -126,8 +119,5 @@ t.test('F36 another recording’s journal in the place of the true one is found 
     await person.page.locator(`[data-recording-id="${first}"]`).getByTestId('recording-recheck').click();
     t.match(await verdict(person, first, 'mismatch'), /does not lead to the finished recording|cannot show/);
   }
-  await shot('mismatch');
-  await bob.page.setViewportSize({ width: 360, height: 720 });
-  await shot('narrow');
   t.same([...alice.complaints, ...bob.complaints], [], 'the pages did not complain');
 });
