@@ -4,7 +4,8 @@
     python3 check-bundle.py BUNDLE.zip
 
 It shares no code with the server or with verify.mjs. Exit code 0: everything fits; 1: something does not.
-Compare the log key that it prints with the one that the server publishes at /v1/ledger/vkeys.
+Whoever made the bundle chose the list of keys in it: each key that is printed at the end, because it signed something,
+must be among those that the server publishes at /v1/ledger/vkeys.
 """
 import base64
 import hashlib
@@ -38,8 +39,8 @@ def ed25519(public_key, text, signature):
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def open_note(note, vkeys):
-    """A C2SP signed note: its text, when one of the keys signed it."""
+def open_note(note, vkeys, signed_by):
+    """A C2SP signed note: its text, when one of the keys signed it; that key is added to signed_by."""
     text, signatures = note.rsplit("\n\n", 1)
     text += "\n"
     for line in signatures.splitlines():
@@ -49,6 +50,7 @@ def open_note(note, vkeys):
             key_name, key_hash, key = vkey.split("+", 2)
             if name == key_name and raw[:4].hex() == key_hash:
                 if ed25519(base64.b64decode(key)[1:], text.encode(), raw[4:]):
+                    signed_by.add(vkey)
                     return text
     return None
 
@@ -75,11 +77,11 @@ def root_from(index, size, leaf, hashes):
     return node if last == 0 else None
 
 
-def included(entry, proof, vkeys):
+def included(entry, proof, vkeys, signed_by):
     """A C2SP tlog-proof: header, index, hashes, an empty line, and the checkpoint that they lead to."""
     head, checkpoint = proof.split("\n\n", 1)
     lines = [line for line in head.split("\n") if not line.startswith("extra ")]
-    text = open_note(checkpoint, vkeys)
+    text = open_note(checkpoint, vkeys, signed_by)
     if lines[0] != "c2sp.org/tlog-proof@v1" or text is None:
         return False
     index = int(lines[1].removeprefix("index "))
@@ -111,13 +113,13 @@ def main(path):
         check((len(data), hashlib.sha256(data).hexdigest()) == (row["size"], row["sha256"]), f"size and hash of {name}")
 
     vkeys = text["ledger.vkeys"].split()
-    print(f"      the log's key: {vkeys[-1]}")
-    check(open_note(text["checkpoint"], vkeys) is not None, "the checkpoint carries the log's signature")
+    signed_by = set()
+    check(open_note(text["checkpoint"], vkeys, signed_by) is not None, "the checkpoint carries the log's signature")
 
     entries = {}
     for name in ("consent-caller", "consent-callee", "rec-final"):
         entries[name] = files[f"entries/{name}.json"]
-        check(included(entries[name], text[f"proofs/{name}.tlog-proof"], vkeys), f"{name} is an entry of the log")
+        check(included(entries[name], text[f"proofs/{name}.tlog-proof"], vkeys, signed_by), f"{name} is an entry of the log")
     final = json.loads(entries["rec-final"])["d"]
 
     opening = json.loads(files["opening.json"])
@@ -143,11 +145,13 @@ def main(path):
         heads[epoch] = fold(files[f"chain/epoch-{epoch}"])
         check(heads[epoch][journal["seq"]] == journal["head"], f"journal {epoch}: {journal['seq']} blocks lead to its head")
     for name in sorted(each for each in files if each.startswith("receipts/")):
-        receipt = open_note(text[name], vkeys)
+        receipt = open_note(text[name], vkeys, signed_by)
         check(receipt is not None, f"{name} carries the log's signature")
         _, _, _, _, epoch, seq, head, at = receipt.splitlines()
         check(heads[int(epoch)][int(seq)] == head, f"what was signed during the call, at {at}, is in the journal")
-    print("Everything fits.")
+    print("Everything fits, if the server publishes:")
+    for vkey in sorted(signed_by):
+        print(f"      {vkey}")
 
 
 if __name__ == "__main__":

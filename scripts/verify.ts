@@ -213,7 +213,7 @@ function bundleText({ ok, checks, facts }: BundleReport): string {
       ['caller, callee', `${facts.caller}, ${facts.callee}`],
       ['SHA-256', facts.sha256],
       ['ledger', facts.origin],
-      ['its key', facts.vkey],
+      ...facts.vkeys.map((vkey): [string, string] => ['signed by', vkey]),
     ];
     lines.push(...rows.map(([name, value]) => `${name.padEnd(17)}${value}`));
   }

@@ -3,7 +3,7 @@ import { concat, EvidenceError, fromHex, hmac, sha256, sha512, textOf, toHex, ut
 import type { LightChain } from './chain.ts';
 import { readChain } from './chain.ts';
 import { JsonReader } from './json.ts';
-import type { Checkpoint, LogKey } from './note.ts';
+import type { Checkpoint, LogKey, Signed } from './note.ts';
 import { openCheckpoint, openKey, openReceipt } from './note.ts';
 import type { BundleFacts, BundleReport, Check } from './report.ts';
 import { checkInclusion, leafHash, parseProof } from './tree.ts';
@@ -57,6 +57,7 @@ class Stop extends Error {}
 
 interface Entry {
   bytes: Bytes;
+  sub: string;
   hash: string;
   type: string;
   d: JsonReader;
@@ -65,6 +66,8 @@ interface Entry {
 class Bundle {
   readonly #checks: Check[];
   #files = new Map<string, Bytes>();
+  /** The keys whose signatures were found good. */
+  readonly #signedBy = new Set<LogKey>();
 
   constructor(checks: Check[]) {
     this.#checks = checks;
@@ -100,7 +103,9 @@ class Bundle {
       await this.#may('vcon', () => this.#vcon(keys, opening)),
     ];
     if (found.includes(false)) throw new Stop();
-    return factsOf(opening, entries.final.d, checkpoint, keys);
+    const vkeys = keys.filter((key) => this.#signedBy.has(key)).map(({ vkey }) => vkey);
+    this.#nameKeys(vkeys);
+    return factsOf(opening, entries.final.d, checkpoint, vkeys);
   }
 
   #unpack(bytes: Bytes): string {
@@ -138,12 +143,27 @@ class Bundle {
     if (name === undefined || keys.some((key) => key.name !== name)) {
       throw new EvidenceError('ledger.vkeys: expected the keys of one log');
     }
-    this.#note(`${keys.at(-1)?.vkey}: compare it with the one that the server publishes at /v1/ledger/vkeys`);
+    if (new Set(lines).size !== lines.length) throw new EvidenceError('ledger.vkeys: a key is there twice');
+    this.#note(`${keys.length} keys of the log ${name} are listed`);
     return keys;
   }
 
-  async #checkpoint(keys: readonly LogKey[]): Promise<Checkpoint> {
-    const checkpoint = await openCheckpoint(this.#text('checkpoint'), keys);
+  /** Whoever made the bundle chose the list: only the keys that did sign are worth comparing, and all of them are. */
+  #nameKeys(vkeys: readonly string[]): void {
+    const check = this.#checks.find((each) => each.check === 'log-key');
+    const words = vkeys.length === 1 ? 'signed all of it: it must be' : 'signed it: each must be';
+    if (check)
+      check.detail = `${vkeys.join(' and ')} ${words} among those that the server publishes at /v1/ledger/vkeys`;
+  }
+
+  /** Notes who signed it. */
+  #vouched<T extends { signedBy: LogKey[] }>(signed: T): T {
+    for (const key of signed.signedBy) this.#signedBy.add(key);
+    return signed;
+  }
+
+  async #checkpoint(keys: readonly LogKey[]): Promise<Signed<Checkpoint>> {
+    const checkpoint = this.#vouched(await openCheckpoint(this.#text('checkpoint'), keys));
     this.#note(`the log ${checkpoint.origin} signed a head of ${checkpoint.size} entries`);
     return checkpoint;
   }
@@ -171,12 +191,11 @@ class Bundle {
     const entry = JsonReader.parse(bytes, name);
     if (entry.text('t') !== type) throw new EvidenceError(`${name}: expected an entry ${type}`);
     this.#note(`entry ${proof.index} of the log, ${entry.text('ts')}`);
-    return { bytes, hash: toHex(leaf), type, d: entry.object('d') };
+    return { bytes, hash: toHex(leaf), sub: entry.text('sub'), type, d: entry.object('d') };
   }
 
   #opening(final: Entry): Opening {
     const json = JsonReader.parse(this.#file('opening.json'), 'opening.json');
-    const subject = JsonReader.parse(final.bytes, 'rec-final').text('sub');
     const opening: Opening = {
       recording: json.text('recording'),
       call: json.text('call'),
@@ -187,7 +206,7 @@ class Bundle {
       sha512: json.text('sha512'),
       sizeBytes: json.number('sizeBytes'),
     };
-    if (subject !== `rec:${opening.recording}` || final.d.text('call') !== opening.call) {
+    if (final.sub !== `rec:${opening.recording}` || final.d.text('call') !== opening.call) {
       throw new EvidenceError('the opening is of another recording than the entry');
     }
     this.#note(`recording ${opening.recording}`);
@@ -225,7 +244,8 @@ class Bundle {
     const place = entries.final.d.texts('consents')[side === 'caller' ? 0 : 1];
     if (place !== consent.hash)
       throw new EvidenceError(`the recording's entry names another consent of the ${side}`);
-    if (consent.d.text('side') !== side || consent.d.text('call') !== opening.call) {
+    const { sub, d } = consent;
+    if (sub !== entries.final.sub || d.text('side') !== side || d.text('call') !== opening.call) {
       throw new EvidenceError(`the consent is of another side or call`);
     }
     const mark = toHex(await hmac(opening.salt, utf8(`party\n${opening[side]}`)));
@@ -269,7 +289,7 @@ class Bundle {
   async #receipts(opening: Opening, keys: readonly LogKey[], checkpoint: Checkpoint): Promise<string> {
     const names = [...this.#files.keys()].filter((name) => name.startsWith('receipts/'));
     for (const name of names) {
-      const receipt = await openReceipt(this.#text(name), keys);
+      const receipt = this.#vouched(await openReceipt(this.#text(name), keys));
       if (
         receipt.origin !== checkpoint.origin ||
         receipt.recordingId !== opening.recording ||
@@ -287,9 +307,12 @@ class Bundle {
   }
 
   async #vcon(keys: readonly LogKey[], opening: Opening): Promise<string> {
-    const vcon = await openVcon(this.#file('vcon.json'), keys);
+    const vcon = this.#vouched(await openVcon(this.#file('vcon.json'), keys));
     if (vcon.sha512 !== opening.sha512) throw new EvidenceError('vcon.json names another file');
     if (vcon.uuid !== opening.recording) throw new EvidenceError('vcon.json is of another recording');
+    const [caller, callee, ...others] = vcon.people;
+    if (caller !== opening.caller || callee !== opening.callee || others.length > 0)
+      throw new EvidenceError('vcon.json names other people');
     return 'signed, and names recording.webm by its SHA-512';
   }
 
@@ -355,7 +378,7 @@ function factsOf(
   opening: Opening,
   d: JsonReader,
   { origin, size }: Checkpoint,
-  keys: readonly LogKey[],
+  vkeys: string[],
 ): BundleFacts {
   const lost = (side: Side): number =>
     d
@@ -372,7 +395,7 @@ function factsOf(
     callee: opening.callee,
     sha256: opening.sha256,
     origin,
-    vkey: keys.at(-1)?.vkey ?? '',
+    vkeys,
     checkpointSize: size,
     lost: { caller: lost('caller'), callee: lost('callee') },
     holes: d.objects('holes').length,

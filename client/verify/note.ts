@@ -85,6 +85,9 @@ export interface Checkpoint {
   root: Bytes;
 }
 
+/** What is signed, and by which of the keys that it was held against: nobody else vouches for it. */
+export type Signed<T> = T & { signedBy: LogKey[] };
+
 /** The text of a checkpoint: origin, size, root. */
 export function parseCheckpoint(text: string): Checkpoint {
   const [origin, size, root, end, ...more] = text.split('\n');
@@ -95,13 +98,13 @@ export function parseCheckpoint(text: string): Checkpoint {
 }
 
 /** A checkpoint that one of these keys signed, for the log of that name. */
-export async function openCheckpoint(note: string, keys: readonly LogKey[]): Promise<Checkpoint> {
+export async function openCheckpoint(note: string, keys: readonly LogKey[]): Promise<Signed<Checkpoint>> {
   const { text, signedBy } = await openNote(note, keys);
   const checkpoint = parseCheckpoint(text);
   if (signedBy.some(({ name }) => name !== checkpoint.origin)) {
     throw new EvidenceError(`the checkpoint is of the log ${checkpoint.origin}, the key is not`);
   }
-  return checkpoint;
+  return { ...checkpoint, signedBy };
 }
 
 export interface Receipt {
@@ -116,7 +119,7 @@ export interface Receipt {
 }
 
 /** A head receipt that one of these keys signed. */
-export async function openReceipt(note: string, keys: readonly LogKey[]): Promise<Receipt> {
+export async function openReceipt(note: string, keys: readonly LogKey[]): Promise<Signed<Receipt>> {
   const { text, signedBy } = await openNote(note, keys);
   const lines = text.split('\n');
   const [first, origin, recordingId, callId, epoch, seq, head, at, end] = lines;
@@ -144,6 +147,7 @@ export async function openReceipt(note: string, keys: readonly LogKey[]): Promis
     seq: numberOf(seq, 'seq'),
     head,
     at,
+    signedBy,
   };
 }
 

@@ -84,7 +84,7 @@ function show({ ok, checks, facts }: BundleReport): void {
     }),
   );
   byId('limits').hidden = !ok;
-  byId('vkey').textContent = facts?.vkey ?? '';
+  byId('vkey').textContent = facts?.vkeys.join('\n') ?? '';
   byId('result').hidden = false;
 }
 

@@ -19,8 +19,11 @@ export interface BundleFacts {
   /** Hex, of recording.webm. */
   sha256: string;
   origin: string;
-  /** The newest key of the log: compare it with the one that the server publishes. */
-  vkey: string;
+  /**
+   * Every key that signed something in the bundle, in the order of its list: each must be one that the server publishes.
+   * A key that is listed and signed nothing is not among them, since it vouches for nothing.
+   */
+  vkeys: string[];
   checkpointSize: number;
   lost: { caller: number; callee: number };
   holes: number;

@@ -8,6 +8,9 @@ export interface VconFacts {
   uuid: string;
   /** SHA-512 of the file, hex. */
   sha512: string;
+  /** The caller and the callee, as it names them. */
+  people: string[];
+  signedBy: LogKey[];
 }
 
 /**
@@ -37,5 +40,11 @@ export async function openVcon(bytes: Bytes, keys: readonly LogKey[]): Promise<V
   if (dialog?.text('type') !== 'recording' || others.length > 0 || hash === undefined) {
     throw new EvidenceError('vcon.json: expected one recording with its SHA-512');
   }
-  return { uuid: vcon.text('uuid'), sha512: toHex(fromBase64Url(hash, 'content_hash')) };
+  const people = vcon.objects('parties').map((party) => party.text('name'));
+  return {
+    uuid: vcon.text('uuid'),
+    people,
+    sha512: toHex(fromBase64Url(hash, 'content_hash')),
+    signedBy: [key],
+  };
 }

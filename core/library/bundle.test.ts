@@ -34,7 +34,7 @@ t.test('F38: a bundle proves its recording to a verifier that shares no code wit
     caller: 'ann',
     callee: 'ben',
     origin: ours.folder.ledger.origin,
-    vkey: ours.folder.ledger.vkey,
+    vkeys: [ours.folder.ledger.vkey],
   });
   t.equal(report.checks.length, 17, 'every check was made');
 });
@@ -62,7 +62,7 @@ t.test('F38: a bundle stays the same bytes when the log’s key was replaced', a
   const later = (await folder.call()).call;
   const report = await verifyBundle(await folder.bundle(later.recordingId));
   t.equal(report.ok, true, 'a recording of after it names both keys');
-  t.equal(report.facts?.vkey, folder.folder.ledger.vkey);
+  t.same(report.facts?.vkeys, [folder.folder.ledger.vkey]);
 });
 
 t.test('any part of a bundle can be read on its own', async (t) => {
@@ -145,12 +145,12 @@ t.test(
       [
         'caller renamed',
         { 'opening.json': json('opening.json', (o) => Object.assign(o, { caller: 'eve' })) },
-        ['party-caller'],
+        ['party-caller', 'vcon'],
       ],
       [
         'callee renamed',
         { 'opening.json': json('opening.json', (o) => Object.assign(o, { callee: 'eve' })) },
-        ['party-callee'],
+        ['party-callee', 'vcon'],
       ],
       ['opening of another recording', { 'opening.json': from('opening.json') }, ['opening']],
       [

@@ -123,11 +123,12 @@ async function startRecorder(t: Test, { paths, env }: World): Promise<{ pid: num
     child.kill('SIGKILL');
     await exited;
   });
-  for (;;) {
-    const mine = (await readdir(paths.wal)).find((name) => !before.has(name));
-    if (mine !== undefined && child.pid !== undefined) return { pid: child.pid, recorderId: mine };
-    await delay(20);
-  }
+  const log = async () => (await readdir(paths.wal)).find((name) => !before.has(name));
+  let mine = await log();
+  // Nothing announces the folder of its log, which it makes first of all.
+  while (mine === undefined) mine = await delay(20).then(log);
+  if (child.pid === undefined) throw new Error('the recorder did not start');
+  return { pid: child.pid, recorderId: mine };
 }
 
 async function endOf({ secrets }: DataPaths, path: string): Promise<string | undefined> {

@@ -30,17 +30,18 @@ t.test(
     const stage = await openStage();
     t.teardown(() => stage.close());
     const { alice, bob, server } = stage;
-    const [recorder] = await until(
+    // The one that captures, and the one that waits to take its place.
+    const recorders = await until(
       () => workerPids(server.process.pid ?? 0, 'capture'),
-      (pids) => pids.length === 1,
-      'a recorder',
+      (pids) => pids.length === 2,
+      'both recorders',
     );
     await alice.call('secure');
     const journal = nextFile(join(server.dataDir, 'journals'));
     await bob.accept();
     // The journal exists before anything is armed; from here to the first audio on the disk it takes tens of milliseconds.
     await journal;
-    process.kill(recorder ?? 0, 'SIGKILL');
+    for (const pid of recorders) process.kill(pid, 'SIGKILL');
     for (const person of [alice, bob]) {
       const ended = await person.waitStatus('ended');
       t.match(ended, { call: { endReason: 'recorder_unavailable', recording: false } });

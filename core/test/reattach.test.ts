@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { readJournalHeader } from '#store';
 import type { Person } from '../../scripts/lib/people.ts';
@@ -122,18 +123,18 @@ t.test(
     const recordingId = await recordingIdOf(alice);
     await talk(alice, 200);
     let isOver = false;
+    const killAll = async (): Promise<void> => {
+      for (const pid of await workerPids(server.process.pid ?? 0, 'capture')) {
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // Gone already.
+        }
+      }
+    };
     const killing = (async () => {
       // Every one that is started in its place dies as well.
-      while (!isOver) {
-        for (const pid of await workerPids(server.process.pid ?? 0, 'capture')) {
-          try {
-            process.kill(pid, 'SIGKILL');
-          } catch {
-            // Gone already.
-          }
-        }
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+      while (!isOver) await killAll().then(() => delay(20));
     })();
     const killedMs = Date.now();
     try {
