@@ -124,7 +124,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       sessions,
       signer: new GrantSigner(secrets.grantKey),
       openRecording: sealed,
-      bundles: new Bundles({ db, paths, evidence, verifiers, openRecording: sealed }),
+      bundles: new Bundles({ paths, evidence, verifiers, openRecording: sealed }),
       log,
     });
     tellParties(recording, evidence, devices);

@@ -98,14 +98,19 @@ class Bundle {
       ...(await Promise.all(
         SIDES.map((side) => this.#may(`disclosure-${side}`, () => this.#disclosure(side, entries[side]))),
       )),
-      await this.#may('chain', () => this.#chains(opening.recording, entries.final)),
+      await this.#may('chain', () => this.#chains(opening.recording)),
       await this.#may('receipts', () => this.#receipts(opening, keys, checkpoint)),
       await this.#may('vcon', () => this.#vcon(keys, opening)),
     ];
     if (found.includes(false)) throw new Stop();
     const vkeys = keys.filter((key) => this.#signedBy.has(key)).map(({ vkey }) => vkey);
     this.#nameKeys(vkeys);
-    return factsOf(opening, entries.final.d, checkpoint, vkeys);
+    try {
+      return factsOf(opening, entries.final.d, checkpoint, vkeys);
+    } catch (error) {
+      this.#checks.push({ check: 'facts', ok: false, detail: wordsOf(error) });
+      throw new Stop();
+    }
   }
 
   #unpack(bytes: Bytes): string {
@@ -263,8 +268,9 @@ class Bundle {
   }
 
   /** Also keeps the heads, for the receipts. */
-  async #chains(recording: string, final: Entry): Promise<string> {
-    const journals = final.d.objects('journals');
+  async #chains(recording: string): Promise<string> {
+    // The entry has room for the first ones; the report names all, and its hash is in the entry.
+    const journals = JsonReader.parse(this.#file('coverage.json'), 'coverage.json').objects('journals');
     let blocks = 0;
     for (const journal of journals) {
       const epoch = journal.number('epoch');

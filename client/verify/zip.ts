@@ -11,6 +11,8 @@ const LOCAL = 0x04034b50;
 const CENTRAL = 0x02014b50;
 const END = 0x06054b50;
 const END_BYTES = 22;
+/** S_IFREG in the upper bits of what a Unix program keeps; a link would unpack to something else. */
+const REGULAR = 8;
 const MAX_FILES = 1024;
 
 /**
@@ -42,7 +44,13 @@ export function readZip(bytes: Uint8Array): ZipFile[] {
     const nameLength = view.getUint16(at + 28, true);
     const name = nameOf(bytes.subarray(at + 46, at + 46 + nameLength));
     const local = view.getUint32(at + 42, true);
-    const plain = view.getUint16(at + 10, true) === 0 && view.getUint32(at + 20, true) === size;
+    // No encryption, no sizes that come later: other programs would read something else.
+    const plain =
+      view.getUint16(at + 8, true) === 0 &&
+      view.getUint16(at + 10, true) === 0 &&
+      view.getUint32(at + 20, true) === size;
+    const kind = view.getUint32(at + 38, true) >>> 28;
+    if (kind !== 0 && kind !== REGULAR) throw new EvidenceError(`${name}: expected a regular file`);
     if (!plain || view.getUint16(at + 30, true) !== 0 || view.getUint16(at + 32, true) !== 0) {
       throw new EvidenceError(`${name}: expected a stored file without extras`);
     }

@@ -141,6 +141,8 @@ export class MadeFolder {
     if (!report.ok) throw new Error(`${report.reason}: ${report.detail}`);
     const row = await sealedRow(this.#db, call, report);
     await setCallState(this.#db, callId, 'active', new Date());
+    // As if it had been signed while the call ran.
+    await this.#evidence.heads([{ recordingId, callId, ...head }]);
     await endCall(this.#db, callId, 'hangup', new Date());
     await this.#evidence.final(row);
     await this.#evidence.callEnded(callId);

@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { NoteVerifier } from '#ledger';
-import { commitment, LedgerError, mark, openNote, parseCheckpoint, partyMark, SALT_BYTES } from '#ledger';
+import {
+  commitment,
+  LedgerError,
+  mark,
+  openNote,
+  parseCheckpoint,
+  parseReceipt,
+  partyMark,
+  SALT_BYTES,
+} from '#ledger';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
 import { openSealed } from '#store';
@@ -208,12 +217,15 @@ function* openingProblems(
   }
   const vcon = vconProblem(opening, verifiers);
   if (vcon !== undefined) yield vcon;
+  for (const receipt of opening.receipts) {
+    const problem = receiptProblem(opening, receipt, origin, verifiers);
+    if (problem !== undefined) yield `its receipt of epoch ${receipt.epoch} ${problem}`;
+  }
   try {
     const { text, verified } = openNote(opening.checkpoint, verifiers);
-    // A note ends with one line for each signature; lines of unknown keys would prove nothing, and hide changes.
-    const signatures = opening.checkpoint.slice(text.length + 1).split('\n').length - 1;
     const head = parseCheckpoint(text);
-    if (verified.length !== signatures) yield 'its checkpoint has signatures that are not by the log’s keys';
+    if (verified.length !== signaturesOn(opening.checkpoint, text))
+      yield 'its checkpoint has signatures that are not by the log’s keys';
     if (head.origin !== origin) yield `its checkpoint is of the log ${head.origin}`;
     if (head.size <= final.index) yield `its checkpoint of ${head.size} entries does not cover rec.final`;
     const root = roots.get(head.size);
@@ -224,6 +236,34 @@ function* openingProblems(
     if (!(error instanceof LedgerError)) throw error;
     yield `its checkpoint does not verify: ${error.problem}`;
   }
+}
+
+/** What is wrong with a signed head that the opening keeps for the bundle. */
+function receiptProblem(
+  opening: Opening,
+  { epoch, note }: Opening['receipts'][number],
+  origin: string | undefined,
+  verifiers: readonly NoteVerifier[],
+): string | undefined {
+  try {
+    const { text, verified } = openNote(note, verifiers);
+    const facts = parseReceipt(text);
+    if (verified.length !== signaturesOn(note, text)) return 'has signatures that are not by the log’s keys';
+    const same =
+      facts.recordingId === opening.recording &&
+      facts.callId === opening.call &&
+      facts.epoch === epoch &&
+      facts.origin === origin;
+    return same ? undefined : 'is about something else';
+  } catch (error) {
+    if (!(error instanceof LedgerError)) throw error;
+    return `does not verify: ${error.problem}`;
+  }
+}
+
+/** A note ends with one line for each signature; lines of unknown keys would prove nothing, and hide changes. */
+function signaturesOn(note: string, text: string): number {
+  return note.slice(text.length + 1).split('\n').length - 1;
 }
 
 /** The verifier that bundles of this recording carry must be kept. */

@@ -17,6 +17,7 @@ export type LedgerPort = Pick<
   | 'state'
   | 'entry'
   | 'entriesOf'
+  | 'isPending'
   | 'consistency'
   | 'proof'
   | 'sign'
@@ -119,6 +120,15 @@ export class Book {
   async lookAfter(): Promise<void> {
     const { state, trouble } = this.ledger;
     if (state.mode === 'writable' && trouble === undefined) await this.#alarms.clear('ledger_fault', 'log');
+  }
+
+  /**
+   * That no entry of this recording is still on its way, so that what `of` answers is all there will be without another
+   * `enter`. @throws VerbatimError `evidence_unavailable`
+   */
+  assertSettled(recordingId: string): void {
+    if (this.ledger.isPending(subjectOf(recordingId)))
+      throw new VerbatimError('evidence_unavailable', `an entry of ${recordingId} waits for the disk`);
   }
 
   /** All entries of a recording, oldest first. */

@@ -156,6 +156,8 @@ export class CallEntries {
     const { callId, recordingId, endReason, endedAt, activeAt } = owed;
     if (owed.recordingState === 'armed') return false;
     await this.#enterOwedStart(recordingId);
+    // A consent that was given up waiting for may still come; then its call has an end.
+    this.#book.assertSettled(recordingId);
     const entries = await this.#book.of(recordingId);
     // A call that was refused before the caller's consent was durable left nothing that could have an end.
     if (entries.some(({ entry }) => entry.t === 'call.consent')) {

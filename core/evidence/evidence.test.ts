@@ -488,6 +488,39 @@ t.test('a call of before the ledger is finished without an entry', async (t) => 
   t.equal(ledger.size, size);
 });
 
+t.test('why a recording failed is entered without the place of the data folder', async (t) => {
+  const real = await testEvidence(t, db);
+  const made = await testCall(db);
+  await agree(real, db, made);
+  const row = await sealedRow(db, made.call);
+  const detail = `EIO: i/o error, read '${real.paths.journal(made.call.recordingId, 1)}'`;
+  await real.evidence.failed({ ...row, state: 'failed', reason: 'finalise_failed', detail });
+  const last = (await entriesOf(real.ledger, made.call.recordingId)).at(-1);
+  t.match(last, { t: 'rec.failed', d: { detail: /^EIO: i\/o error, read 'journals\// } });
+});
+
+t.test('a row that names other people than the consents becomes no entry and no opening', async (t) => {
+  const real = await testEvidence(t, db);
+  const made = await testCall(db);
+  await agree(real, db, made);
+  const row = await sealedRow(db, made.call);
+  for (const changed of [{ callerId: 'eve' }, { calleeId: 'ann' }, { chatId: 'other' }])
+    await t.rejects(real.evidence.final({ ...row, ...changed }), { code: 'corrupt' });
+  t.same(idsOf(await entriesOf(real.ledger, made.call.recordingId)), ['consent.caller', 'consent.callee']);
+  t.equal(await readOpening(real.paths, made.call.recordingId), undefined);
+  await real.alarms.clear('recording_fault', made.call.recordingId);
+});
+
+t.test('a row that was changed to be of before the ledger hides no entry', async (t) => {
+  const real = await testEvidence(t, db);
+  const made = await testCall(db);
+  await agree(real, db, made);
+  const row = await sealedRow(db, made.call);
+  await db.sql`update calls set evidence = 'none' where id = ${made.call.callId}`;
+  t.type(await real.evidence.final(row), 'number');
+  t.ok(await readOpening(real.paths, made.call.recordingId));
+});
+
 t.test('what everybody may read: heads, keys and hashes, and no entry', async (t) => {
   const real = await testEvidence(t, db);
   const { evidence, ledger } = real;

@@ -195,9 +195,10 @@ export class Evidence {
     await setEntryIndex(this.#db, row.recordingId, index);
   }
 
-  async #isInLedger({ callId }: RecordingRow): Promise<boolean> {
+  /** The row alone is no evidence: a call that the ledger knows is entered to its end, whatever the row says. */
+  async #isInLedger({ callId, recordingId }: RecordingRow): Promise<boolean> {
     const rows = await this.#db.sql`select 1 from calls where id = ${callId} and evidence <> 'none'`;
-    return rows.length > 0;
+    return rows.length > 0 || (await this.#book.of(recordingId)).length > 0;
   }
 
   async #wasActive(callId: string): Promise<boolean> {

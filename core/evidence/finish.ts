@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { JsonObject } from '#ledger';
-import { commitment } from '#ledger';
+import { commitment, mark, partyMark } from '#ledger';
 import type { JournalState, Side } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
@@ -20,7 +20,7 @@ import type { Salts } from './salts.ts';
 import { RECORDING_FILE, signedVcon } from './vcon.ts';
 
 /** Journals that one entry names; the coverage report names them all. */
-const MAX_ENTRY_JOURNALS = 64;
+export const MAX_ENTRY_JOURNALS = 64;
 const MAX_DETAIL_CHARS = 500;
 /** Reasons that mean: stored data contradicts what was acknowledged or entered before. */
 const FAULTS: ReadonlySet<string> = new Set([
@@ -73,7 +73,7 @@ export class FinalEntries {
    * @throws VerbatimError `evidence_unavailable`: it stays owed
    */
   async failed(row: RecordingRow, journals?: readonly JournalState[]): Promise<number> {
-    const { book, alarms } = this.#parts;
+    const { book, alarms, paths } = this.#parts;
     const { recordingId, callId } = row;
     const reason = row.reason ?? 'unknown';
     if (FAULTS.has(reason)) await alarms.raise('recording_fault', recordingId, row.detail ?? reason);
@@ -81,7 +81,8 @@ export class FinalEntries {
     const d = {
       call: callId,
       reason,
-      detail: (row.detail ?? '').slice(0, MAX_DETAIL_CHARS),
+      // Both parties may read it, for ever: where the server keeps its data is not their business.
+      detail: (row.detail ?? '').replaceAll(`${paths.dataDir}/`, '').slice(0, MAX_DETAIL_CHARS),
       journals: states.slice(0, MAX_ENTRY_JOURNALS).map(journalState),
     };
     const { index } = await this.#enterNext(row, 'rec.failed', d, await book.of(recordingId));
@@ -97,6 +98,7 @@ export class FinalEntries {
     const salt = await salts.read(recordingId);
     const entries = await book.of(recordingId);
     const consents = { caller: consentIn(entries, 'caller'), callee: consentIn(entries, 'callee') };
+    assertPeople(row, salt, consents);
     if (report.recovered !== undefined && report.recovered.length > 0) {
       const d = {
         why: row.reason ?? 'unknown',
@@ -160,6 +162,8 @@ export class FinalEntries {
         final: final.index,
       },
       checkpoint,
+      // From here on the row of a receipt may be lost or changed without changing the bundle.
+      receipts: (await receiptsOf(this.#parts.db, recordingId)).map(({ epoch, note }) => ({ epoch, note })),
       disclosures: await this.#disclosures(row.callId, consents),
       vcon: signedVcon(
         {
@@ -229,6 +233,22 @@ function consentIn(entries: readonly FoundEntry[], side: Side): FoundEntry {
   const found = entries.find(({ entry }) => entry.t === 'call.consent' && entry.id === `consent.${side}`);
   if (found === undefined) throw new VerbatimError('corrupt', `the ${side}’s consent is not in the ledger`);
   return found;
+}
+
+/** The row names people; the consents say who they were. One that was changed must not become an opening. */
+function assertPeople(row: RecordingRow, salt: Buffer, consents: Readonly<Record<Side, FoundEntry>>): void {
+  for (const [side, userId] of [
+    ['caller', row.callerId],
+    ['callee', row.calleeId],
+  ] as const) {
+    const { d } = consents[side].entry;
+    const same =
+      d.call === row.callId &&
+      d.app === row.appId &&
+      d.chat === mark(salt, 'chat', row.chatId) &&
+      d.party === partyMark(salt, userId);
+    if (!same) throw new VerbatimError('corrupt', `the row is of another call or ${side} than the consent`);
+  }
 }
 
 function disclosureOf({ entry }: FoundEntry): string | undefined {

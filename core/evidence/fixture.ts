@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { Consent } from '#protocol';
-import type { DataPaths } from '#store';
+import type { DataPaths, LedgerOptions } from '#store';
 import { dataPaths, Ledger } from '#store';
 import { acceptCall, insertCall } from '../db/calls.ts';
 import type { Database } from '../db/index.ts';
@@ -41,6 +41,8 @@ export async function testEvidence(
     /** Puts something between evidence and ledger, to make it hang or fail. */
     through?: (ledger: Ledger) => LedgerPort;
     timeoutMs?: number;
+    /** The ledger's disk, to make it fail. */
+    files?: NonNullable<LedgerOptions['files']>;
   } = {},
 ): Promise<TestEvidence> {
   const dir = await mkdtemp(join(tmpdir(), 'verbatim-evidence-'));
@@ -58,6 +60,7 @@ export async function testEvidence(
     version: '0.0.0',
     log,
     onAlarm: (problem) => void alarms.raise('ledger_fault', 'log', problem),
+    ...(options.files === undefined ? {} : { files: options.files, retry: { minMs: 1, maxMs: 10 } }),
   });
   t.teardown(() => ledger.close());
   const evidence = new Evidence({

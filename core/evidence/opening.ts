@@ -8,6 +8,7 @@ import { isErrno, writeFileDurable } from '#store';
 const Hash = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const Text = Type.Object({ locale: Type.String(), version: Type.Integer(), text: Type.String() });
 const Index = Type.Integer({ minimum: 0 });
+const Receipt = Type.Object({ epoch: Type.Integer({ minimum: 1 }), note: Type.String() });
 const Journal = Type.Object({ epoch: Type.Integer(), seq: Type.Integer(), head: Type.String() });
 const CoverageSchema = Type.Object({
   v: Type.Literal(1),
@@ -55,6 +56,8 @@ export const Opening = Type.Object({
   entries: Type.Object({ consentCaller: Index, consentCallee: Index, final: Index }),
   /** The first checkpoint that covers `rec.final`: a signed note. */
   checkpoint: Type.String(),
+  /** The last head of each epoch that left the server, as signed notes, oldest epoch first. */
+  receipts: Type.Array(Receipt),
   disclosures: Type.Object({ caller: Text, callee: Text }),
   /** The call as a signed vCon: made once, because a later key would make other bytes. */
   vcon: Type.String(),

@@ -9,6 +9,7 @@ import type { Database } from '../db/index.ts';
 import { receiptsOf } from '../db/receipts.ts';
 import type { Book } from './book.ts';
 import { noteText } from './book.ts';
+import { Gate } from './gate.ts';
 import type { Opening } from './opening.ts';
 import { readOpening } from './opening.ts';
 
@@ -20,6 +21,8 @@ export interface Proven {
   proof: string;
 }
 
+/** Each reads and hashes a whole journal, hundreds of megabytes for a call of hours, in the process that carries calls. */
+const CHAINS = { atOnce: 2, waiting: 64 };
 /** A call has five entries or so; a recording that was recovered and retried a few more. */
 const MAX_ENTRIES = 256;
 /**
@@ -34,6 +37,7 @@ export class Reading {
   readonly #db: Database;
   readonly #paths: DataPaths;
   readonly #book: Book;
+  readonly #chains = new Gate(CHAINS);
 
   constructor(parts: { db: Database; paths: DataPaths; book: Book }) {
     this.#db = parts.db;
@@ -114,11 +118,12 @@ export class Reading {
 
   /**
    * What takes the head after block `after` of a journal to its last head; no audio and no key.
-   * @throws VerbatimError `not_found` when there is no such journal
+   * @throws VerbatimError `not_found` when there is no such journal, `unavailable` when too many are being read
    */
   async chain(recordingId: string, epoch: number, after: number): Promise<JournalChain> {
     try {
-      const chain = await lightChain(this.#paths.journal(recordingId, epoch), { after });
+      const path = this.#paths.journal(recordingId, epoch);
+      const chain = await this.#chains.run(() => lightChain(path, { after }));
       return { epoch, after, blocks: chain.blocks.toString('base64') };
     } catch (error) {
       if (isErrno(error, 'ENOENT')) throw new VerbatimError('not_found', 'there is no such journal');

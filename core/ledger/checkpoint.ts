@@ -1,5 +1,6 @@
 import { decodeBase64, decodeNumber } from './base64.ts';
 import { LedgerError } from './error.ts';
+import { RECEIPT_FIRST_LINE } from './receipt.ts';
 import { emptyRoot, HASH_BYTES } from './tree.ts';
 
 /** The head of a log, the text of a C2SP tlog-checkpoint. */
@@ -26,6 +27,7 @@ export function parseCheckpoint(text: string): Checkpoint {
   if (lines.length !== 4 || end !== '' || !origin || size === undefined || root === undefined) {
     throw new LedgerError('expected a checkpoint of three lines: origin, size, root');
   }
+  if (origin === RECEIPT_FIRST_LINE) throw new LedgerError(`no log is called ${origin}`);
   const head = {
     origin,
     size: decodeNumber(size, 'size of the checkpoint'),

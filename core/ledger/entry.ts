@@ -1,6 +1,8 @@
 import { LedgerError } from './error.ts';
 
 export const MAX_ENTRY_BYTES = 16 * 1024;
+/** Objects and arrays within each other, the entry itself included: writing JSON recurses, and the stack ends. */
+const MAX_DEPTH = 32;
 
 /** Everything that is entered. An entry of another type is refused. */
 export const ENTRY_TYPES = [
@@ -51,6 +53,7 @@ export interface Entry {
 
 /** The exact bytes that are stored and hashed: JSON without spaces, members in the order of `Entry`. */
 export function encodeEntry(entry: Entry): Buffer {
+  assertShallow(entry, MAX_DEPTH);
   const { v, t, id, ts, boot, mono, sub, prev, actor, d } = entry;
   const bytes = Buffer.from(JSON.stringify({ v, t, id, ts, boot, mono, sub, prev, actor, d }));
   parseEntry(bytes);
@@ -73,6 +76,7 @@ export function parseEntry(bytes: Uint8Array): Entry {
   } catch (cause) {
     throw new LedgerError('an entry is JSON in UTF-8', { cause });
   }
+  assertShallow(value, MAX_DEPTH);
   const entry = checkedEntry(value);
   if (JSON.stringify(entry) !== text)
     throw new LedgerError('the entry is not written in the one form that counts');
@@ -103,17 +107,24 @@ function checkedEntry(value: unknown): Entry {
   return { v: 1, t: type, id, ts, boot, mono, sub, prev, actor, d };
 }
 
+function assertShallow(value: unknown, depthLeft: number): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (depthLeft === 0) throw new LedgerError(`an entry is at most ${MAX_DEPTH} objects and arrays deep`);
+  for (const member of Object.values(value)) assertShallow(member, depthLeft - 1);
+}
+
 function isObject(value: unknown): value is JsonObject {
   // Only ever called on what JSON.parse returned, where every object is one of these.
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** ISO 8601 with milliseconds and Z, and a day that exists. */
+/** ISO 8601 with milliseconds and Z, a year of four digits, and a day that exists. */
 function isTime(text: string): boolean {
   const ms = Date.parse(text);
-  return Number.isFinite(ms) && new Date(ms).toISOString() === text;
+  return text.length === TIME_CHARACTERS && Number.isFinite(ms) && new Date(ms).toISOString() === text;
 }
 
+const TIME_CHARACTERS = 24;
 const ID = /^[!-~]{1,128}$/;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HASH = /^[0-9a-f]{64}$/;

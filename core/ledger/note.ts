@@ -161,7 +161,7 @@ function assertText(text: string): void {
   if (!text.endsWith('\n') || !text.isWellFormed())
     throw new LedgerError('the text of a note ends with a newline');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the specification forbids exactly these.
-  if (/[\x00-\x09\x0b-\x1f\x7f]/.test(text))
+  if (/[\x00-\x09\x0b-\x1f]/.test(text))
     throw new LedgerError('the text of a note has no control characters');
 }
 

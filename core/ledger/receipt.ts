@@ -1,8 +1,8 @@
 import { decodeNumber } from './base64.ts';
 import { LedgerError } from './error.ts';
 
-/** No log is called that, so a receipt is never taken for a checkpoint, nor the other way round. */
-const FIRST_LINE = 'verbatim/head-receipt/v1';
+/** No log may be called that, so a receipt is never taken for a checkpoint, nor the other way round. */
+export const RECEIPT_FIRST_LINE = 'verbatim/head-receipt/v1';
 
 /** What the server signs during a call: this journal had this head. */
 export interface ReceiptFacts {
@@ -20,7 +20,7 @@ export interface ReceiptFacts {
 /** The text of a receipt; it is signed as a note. */
 export function receiptText(facts: ReceiptFacts): string {
   const { origin, recordingId, callId, epoch, seq, head, at } = facts;
-  const text = `${[FIRST_LINE, origin, recordingId, callId, epoch, seq, head, at].join('\n')}\n`;
+  const text = `${[RECEIPT_FIRST_LINE, origin, recordingId, callId, epoch, seq, head, at].join('\n')}\n`;
   parseReceipt(text);
   return text;
 }
@@ -30,10 +30,11 @@ export function parseReceipt(text: string): ReceiptFacts {
   const lines = text.split('\n');
   const [first, origin = '', recordingId = '', callId = '', epoch = '', seq = '', head = '', at = '', end] =
     lines;
-  if (first !== FIRST_LINE || lines.length !== 9 || end !== '') {
-    throw new LedgerError(`expected a receipt of eight lines that begins with ${FIRST_LINE}`);
+  if (first !== RECEIPT_FIRST_LINE || lines.length !== 9 || end !== '') {
+    throw new LedgerError(`expected a receipt of eight lines that begins with ${RECEIPT_FIRST_LINE}`);
   }
-  if (origin === '' || origin === FIRST_LINE) throw new LedgerError('receipt: expected the origin of a log');
+  if (origin === '' || origin === RECEIPT_FIRST_LINE)
+    throw new LedgerError('receipt: expected the origin of a log');
   if (!UUID.test(recordingId) || !UUID.test(callId)) throw new LedgerError('receipt: expected two ids');
   if (!/^[0-9a-f]{64}$/.test(head)) throw new LedgerError('receipt: expected a head of 64 hex digits');
   if (!(Date.parse(at) > 0) || new Date(at).toISOString() !== at)

@@ -29,6 +29,7 @@ export interface TilePlace {
 
 /** Every hash tile of a tree of `size` entries, level 0 first; the last of a level may be partial. */
 export function* tilesOf(size: number): Generator<TilePlace, void, void> {
+  if (!Number.isSafeInteger(size) || size < 0) throw new LedgerError(`expected a tree size, got ${size}`);
   for (let level = 0, count = size; count > 0; level += 1, count = Math.floor(count / TILE_WIDTH)) {
     for (let index = 0; index * TILE_WIDTH < count; index += 1) {
       yield { level, index, width: Math.min(TILE_WIDTH, count - index * TILE_WIDTH) };

@@ -14,9 +14,12 @@ export interface TlogProof {
   checkpoint: string;
 }
 
+/** Throws LedgerError for what would not be read back. */
 export function formatProof({ index, hashes, checkpoint }: TlogProof): string {
   const path = hashes.map((hash) => `${hash.toString('base64')}\n`).join('');
-  return `${FIRST_LINE}\nindex ${index}\n${path}\n${checkpoint}`;
+  const text = `${FIRST_LINE}\nindex ${index}\n${path}\n${checkpoint}`;
+  parseProof(text);
+  return text;
 }
 
 /** Throws LedgerError. Proofs with extra data are refused: this log gives none. The checkpoint is not looked into. */

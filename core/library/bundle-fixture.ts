@@ -38,21 +38,13 @@ export class BundleFolder {
     const { paths, evidence, identity } = folder;
     verifiers = new Verifiers({ paths, builtDir });
     const openRecording = (id: string) => openSealed({ pay: paths.pay(id), hdr: paths.hdr(id), identity });
-    const bundles = new Bundles({ db, paths, evidence, verifiers, openRecording });
+    const bundles = new Bundles({ paths, evidence, verifiers, openRecording });
     return new BundleFolder(folder, verifiers, bundles, builtDir);
   }
 
-  /** A whole call, with a head receipt in the middle of it. */
-  async call(): Promise<MadeCall> {
-    const made = await this.folder.call();
-    await this.receipt(made);
-    return made;
-  }
-
-  /** The server signs the last head of the call's journal. */
-  async receipt({ call, head }: MadeCall): Promise<void> {
-    const { recordingId, callId } = call;
-    await this.folder.evidence.heads([{ recordingId, callId, ...head }]);
+  /** A whole call, of whose journal one head was signed. */
+  call(): Promise<MadeCall> {
+    return this.folder.call();
   }
 
   async bundle(recordingId: string): Promise<Buffer<ArrayBuffer>> {

@@ -57,6 +57,18 @@ t.test(
   },
 );
 
+t.test('F38: an entry that says less than it must is a finding, not a crash', async (t) => {
+  for (const name of ['startedAt', 'endedAt', 'durationMs', 'holes', 'legs', 'consents']) {
+    const entry: { d: Record<string, unknown> } = JSON.parse(String(files.get('entries/rec-final.json')));
+    delete entry.d[name];
+    const forged = forgedLog(Buffer.from(JSON.stringify(entry))).set(
+      'ledger.vkeys',
+      Buffer.from(lists[0] ?? ''),
+    );
+    t.equal((await verifyBundle(pack(forged))).ok, false, name);
+  }
+});
+
 t.test('F38: a key that is only listed vouches for nothing and is not shown', async (t) => {
   for (const list of lists) {
     const report = await verifyBundle(pack(new Map(files).set('ledger.vkeys', Buffer.from(list))));

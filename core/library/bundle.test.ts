@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { generalVerify, importJWK } from 'jose';
 import t from 'tap';
@@ -5,6 +6,7 @@ import { generateLogKey, openSigner, signNote } from '#ledger';
 import { verifyBundle } from '../../client/verify/index.ts';
 import { testDatabase } from '../db/fixture.ts';
 import { BundleFolder, pack, unpack } from './bundle-fixture.ts';
+import { bundleReadme } from './bundle-readme.ts';
 
 const db = await testDatabase(t);
 const ours = await BundleFolder.open(db, t.testdir());
@@ -50,6 +52,29 @@ t.test('F38: every download is the same bytes, also when the server was upgraded
   t.ok((await folder.bundle(call.recordingId)).equals(before));
   t.equal(unpack(before).get('verify.mjs')?.toString(), 'console.log(1);\n');
   t.ok(unpack(await folder.bundle(later.recordingId)).get('verify.mjs')?.length);
+});
+
+t.test('F38: the words that every bundle carries are fixed, since a bundle never changes', (t) => {
+  const facts = { recordingId: '00000000-0000-4000-8000-000000000000', origin: 'verbatim-0' };
+  const hashOf = (verifier: boolean): string =>
+    createHash('sha256')
+      .update(bundleReadme({ ...facts, verifier }))
+      .digest('hex');
+  // Another text needs a version in the opening, and this one for those that were made before.
+  t.same(
+    [hashOf(true), hashOf(false)],
+    [
+      '177ffcb20010fcf34414cfffb2ccf2a05424035556efd2b2654a605853c19154',
+      '1c9de5701922f5fe627fe434ddeba4f7323838eb3c0bbd695e82f0273902df5f',
+    ],
+  );
+  t.end();
+});
+
+t.test('F38: a bundle stays the same bytes whatever becomes of the rows of its receipts', async (t) => {
+  t.ok(unpack(other).has('receipts/epoch-1'));
+  await db.sql`delete from head_receipts where recording_id = ${second.recordingId}`;
+  t.ok((await ours.bundle(second.recordingId)).equals(other));
 });
 
 t.test('F38: a bundle stays the same bytes when the log’s key was replaced', async (t) => {
@@ -276,7 +301,16 @@ t.test('a zip that is not exactly what a bundle is, is refused', async (t) => {
     pack(new Map([...files].map(([name, bytes]) => [name === 'README.txt' ? to : name, bytes])));
   const local = Buffer.from(good);
   local[14] = (local[14] ?? 0) ^ 1;
+  // In the last central header and in both headers of the last file.
+  const central = good.lastIndexOf('PK\x01\x02');
+  const link = Buffer.from(good);
+  link.writeUInt32LE(0o120777 * 0x10000, central + 38);
+  const locked = Buffer.from(good);
+  locked.writeUInt16LE(1, central + 8);
+  locked.writeUInt16LE(1, good.readUInt32LE(central + 42) + 6);
   const table: [string, Buffer<ArrayBuffer>][] = [
+    ['a link', link],
+    ['an encrypted file', locked],
     ['nothing', Buffer.alloc(0)],
     ['text', Buffer.from('This is not a zip file, but a letter that is long enough.')],
     ['cut off', good.subarray(0, -1)],

@@ -5,8 +5,6 @@ import { openNote, openVerifier, parseCheckpoint } from '#ledger';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
 import { lightChain } from '#store';
-import type { Database } from '../db/index.ts';
-import { receiptsOf } from '../db/receipts.ts';
 import type { Evidence, Opening } from '../evidence/index.ts';
 import { coverageBytes } from '../evidence/index.ts';
 import { bundleReadme } from './bundle-readme.ts';
@@ -16,7 +14,6 @@ import type { ZipMember } from './zip.ts';
 import { layOutZip } from './zip.ts';
 
 export interface BundleDeps {
-  db: Database;
   paths: DataPaths;
   evidence: Pick<Evidence, 'reading' | 'salts'>;
   verifiers: Pick<Verifiers, 'read'>;
@@ -56,10 +53,9 @@ export class Bundles {
 
   /** Everything but the recording, the manifest included, in the order of the zip. */
   async #filesOf(opening: Opening): Promise<BundleFile[]> {
-    const { evidence, verifiers, db, paths } = this.#deps;
-    const { recording, entries, checkpoint, disclosures } = opening;
+    const { evidence, verifiers, paths } = this.#deps;
+    const { recording, entries, checkpoint, receipts, disclosures } = opening;
     const salt = await evidence.salts.read(recording);
-    const receipts = await receiptsOf(db, recording);
     const proofs = await Promise.all(
       ENTRIES.map(async ({ name, of }) => ({
         name,

@@ -1,7 +1,8 @@
 import type { Entry } from '#ledger';
-import { LedgerError, parseEntry } from '#ledger';
+import { LedgerError, openNote, openVerifier, parseEntry } from '#ledger';
 import type { Findings } from './findings.ts';
 import { MAX_FINDINGS } from './findings.ts';
+import { rotationText } from './keys.ts';
 import type { ScannedEntry } from './scan.ts';
 import { Subjects } from './subjects.ts';
 
@@ -92,6 +93,7 @@ export class History {
     } else if (t === 'key.rotate') {
       const rotation = { index, old: textOf(d, 'old') ?? '', new: textOf(d, 'new') ?? '' };
       if (rotation.old !== this.vkeys.at(-1)) wrong('replaces a key that was not in force');
+      else if (!isAgreed(rotation, this.origin ?? '', d)) wrong('is not signed by the key that it brings in');
       this.rotations.push(rotation);
     } else if (t === 'config.change' && textOf(d, 'what') === 'head-accepted') {
       const lost = memberOf(d, 'lost');
@@ -127,6 +129,18 @@ function parsed(bytes: Buffer, wrong: (problem: string) => void): Entry | undefi
     if (!(error instanceof LedgerError)) throw error;
     wrong(error.problem);
     return undefined;
+  }
+}
+
+/** Whether the new key itself signed that it takes over: nobody can name a key that is not theirs. */
+function isAgreed(rotation: Rotation, origin: string, d: unknown): boolean {
+  const reason = textOf(d, 'reason') ?? '';
+  const text = rotationText({ origin, old: rotation.old, new: rotation.new, reason });
+  try {
+    return openNote(textOf(d, 'proof') ?? '', [openVerifier(rotation.new)]).text === text;
+  } catch (error) {
+    if (error instanceof LedgerError) return false;
+    throw error;
   }
 }
 

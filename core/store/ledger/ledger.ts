@@ -241,6 +241,15 @@ export class Ledger {
     return waiting?.bytes ?? (await this.#reader.entry(this.#edge, index));
   }
 
+  /**
+   * True while an entry of this subject has its place and is not durable: its appender may have been told that the disk
+   * refuses it, but it comes before anything else does.
+   */
+  isPending(sub: string): boolean {
+    const last = this.#history.subjects.last(sub);
+    return last !== undefined && last >= this.size;
+  }
+
   /** The durable entries of a subject, oldest first. */
   async entriesOf(sub: string): Promise<{ index: number; bytes: Buffer }[]> {
     const { subjects } = this.#history;

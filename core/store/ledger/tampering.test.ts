@@ -12,8 +12,9 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import t from 'tap';
-import { encodeEntry, Frontier, leafHash, parseEntry } from '#ledger';
+import { encodeEntry, Frontier, generateLogKey, leafHash, openSigner, parseEntry, signNote } from '#ledger';
 import { findingText } from './findings.ts';
+import { rotationText } from './keys.ts';
 import { loadLedger } from './load.ts';
 import { readLedger } from './reader.ts';
 import type { Place } from './testing.ts';
@@ -214,6 +215,10 @@ t.test('F35 entries that contradict each other are found, although every hash is
   frontier.append(leafHash(last));
   const good = parseEntry(last);
   const prev = leafHash(last).toString('hex');
+  const initPrev = leafHash(files).toString('hex');
+  const other = openSigner(generateLogKey(ledger.origin).skey);
+  const taken = { old: ledger.vkey, new: other.vkey };
+  const proof = signNote(rotationText({ origin: ledger.origin, ...taken, reason: 'x' }), [other]);
   const wal = join(place.paths.ledger, 'wal');
   for (const [entry, problem] of [
     [{ ...good, prev }, /, entry 2: has the subject and id of entry 1/],
@@ -229,6 +234,28 @@ t.test('F35 entries that contradict each other are found, although every hash is
     [
       { ...good, id: 'new', t: 'key.rotate', d: { old: 'x', new: 'y' }, prev },
       /, entry 2: replaces a key that was not/,
+    ],
+    [
+      {
+        ...good,
+        id: 'new',
+        sub: 'log',
+        t: 'key.rotate',
+        d: { ...taken, reason: 'x', proof: '' },
+        prev: initPrev,
+      },
+      /, entry 2: is not signed by the key that it brings in/,
+    ],
+    [
+      {
+        ...good,
+        id: 'new',
+        sub: 'log',
+        t: 'key.rotate',
+        d: { ...taken, reason: 'y', proof },
+        prev: initPrev,
+      },
+      /, entry 2: is not signed by the key that it brings in/,
     ],
     [{ ...good, id: 'new', prev }, undefined],
   ] as const) {
