@@ -16,3 +16,4 @@ export type { Proven } from './reading.ts';
 export type { RunningHead } from './receipts.ts';
 export type { ScrubbedPass, ScrubberOptions } from './scrubber.ts';
 export { Scrubber } from './scrubber.ts';
+export { RECORDING_FILE, signedVcon } from './vcon.ts';

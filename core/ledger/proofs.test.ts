@@ -27,7 +27,7 @@ async function consistencyOf(from: number, to: number): Promise<Consistency> {
 
 /** Every way in which a list of hashes can be wrong by one step. */
 function wrongLists(hashes: readonly Uint8Array[]): [what: string, list: Uint8Array[]][] {
-  const list = hashes.map((hash) => Buffer.from(hash));
+  const list = hashes.map((hash): Buffer => Buffer.from(hash));
   const short = Buffer.alloc(31);
   const more: [string, Uint8Array[]][] = [
     ['a hash too many at the end', [...list, other]],

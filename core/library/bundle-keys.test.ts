@@ -10,7 +10,6 @@ import {
 } from '#ledger';
 import { verifyBundle } from '../../client/verify/index.ts';
 import { testDatabase } from '../db/fixture.ts';
-import { signedVcon } from '../evidence/vcon.ts';
 import { BundleFolder, pack, unpack } from './bundle-fixture.ts';
 
 const db = await testDatabase(t);
@@ -88,18 +87,14 @@ t.test('F38: who signed only the vCon is shown as well', async (t) => {
   );
 });
 
-/** A vCon of this recording that the forger signed. */
+/** The vCon of this recording with another caller, signed by the forger. */
 function vconBy(caller: string): Buffer {
-  const opening: { sha512: string } = JSON.parse(String(files.get('opening.json')));
-  const facts = {
-    recordingId: call.recordingId,
-    callId: call.callId,
-    caller,
-    callee: 'ben',
-    file: 'recording.webm',
-  };
-  const kid = `${forger.name}+${forger.keyHash}`;
-  const coverage = JSON.parse(String(files.get('coverage.json')));
-  const signer = { kid, sign: (input: string) => forger.sign(input) };
-  return signedVcon({ ...facts, sha512: opening.sha512, coverage }, signer);
+  const jws = JSON.parse(String(files.get('vcon.json')));
+  const vcon = JSON.parse(Buffer.from(jws.payload, 'base64url').toString());
+  vcon.parties[0].name = caller;
+  const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const header = encoded({ alg: 'EdDSA', kid: `${forger.name}+${forger.keyHash}` });
+  const payload = encoded(vcon);
+  const signature = forger.sign(`${header}.${payload}`).toString('base64url');
+  return Buffer.from(JSON.stringify({ payload, signatures: [{ protected: header, signature }] }));
 }

@@ -112,6 +112,9 @@ async function blocksOf(path: string, identity: string): Promise<JournalBlock[]>
 const WORKER = fileURLToPath(new URL('../../recorder-worker/main.ts', import.meta.url));
 
 /** A recorder that is nobody's child, as on another machine: the daemon cannot kill it. */
+/** A log's folder gets its name when it has an owner; until then it has another. */
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 async function startRecorder(t: Test, { paths, env }: World): Promise<{ pid: number; recorderId: string }> {
   const before = new Set(await readdir(paths.wal));
   const child = spawn(process.execPath, [WORKER, 'capture'], {
@@ -123,7 +126,7 @@ async function startRecorder(t: Test, { paths, env }: World): Promise<{ pid: num
     child.kill('SIGKILL');
     await exited;
   });
-  const log = async () => (await readdir(paths.wal)).find((name) => !before.has(name));
+  const log = async () => (await readdir(paths.wal)).find((name) => UUID.test(name) && !before.has(name));
   let mine = await log();
   // Nothing announces the folder of its log, which it makes first of all.
   while (mine === undefined) mine = await delay(20).then(log);
