@@ -199,7 +199,9 @@ export class Evidence {
     const about = problem === undefined ? {} : { problem };
     await this.#note(receipts, ({ problem: _, ...receipt }) => ({ ...receipt, verdict, ...about }));
     this.#events.emit('evidence', { recordingId, verdict, ...about });
-    if (verdict === 'mismatch') await this.#report(recordingId, receipts);
+    // Once is enough: the operator has an alarm from it.
+    const unheard = receipts.filter(({ serverConfirms }) => serverConfirms === undefined);
+    if (verdict === 'mismatch' && unheard.length > 0) await this.#report(recordingId, unheard);
   }
 
   async #report(recordingId: string, receipts: readonly KeptReceipt[]): Promise<void> {
