@@ -16,7 +16,7 @@ const HELP = `Usage: scripts/verify [OPTIONS]
 Checks a data folder against its ledger: every entry, tile, checkpoint, journal and sealed file. Needs no network, no
 database and no secret, and changes nothing. The server may run meanwhile, or not.
 
-  --data-dir DIR    the data folder; that of the settings unless given
+  --data-dir DIR    (or --data) the data folder; that of the settings unless given
   --signer-dir DIR  the signer's memory; that of the settings, or DIR.signer beside the data folder. Without it an
                     older copy of the whole folder cannot be told from the newest
   --with-key        opens the audio too, with the key in the data folder's secrets/
@@ -63,6 +63,8 @@ function parse(args: string[]) {
     args,
     options: {
       'data-dir': { type: 'string' },
+      // As `start` and `ledger` call it.
+      data: { type: 'string' },
       'signer-dir': { type: 'string' },
       'with-key': { type: 'boolean' },
       rate: { type: 'string' },
@@ -103,7 +105,7 @@ async function verifyFolder(options: Options): Promise<number> {
 
 /** The settings say where the folders are, unless both are given. */
 function foldersOf(options: Options): { dataDir: string; signerDir: string } {
-  const given = options['data-dir'];
+  const given = options['data-dir'] ?? options.data;
   const config =
     given !== undefined && options.config === undefined
       ? undefined
