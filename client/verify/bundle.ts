@@ -10,8 +10,7 @@ import { checkInclusion, leafHash, parseProof } from './tree.ts';
 import { openVcon } from './vcon.ts';
 import { readZip } from './zip.ts';
 
-const SIDES = ['caller', 'callee'] as const;
-type Side = (typeof SIDES)[number];
+type Side = 'caller' | 'callee';
 
 /** Files that every bundle has; besides them receipts and chains by number, and the two verifiers. */
 const NEEDED = [
@@ -88,16 +87,14 @@ class Bundle {
       final: await this.#must('rec-final', () => this.#entry('rec-final', 'rec.final', checkpoint, keys)),
     };
     const opening = await this.#must('opening', () => this.#opening(entries.final));
-    // From here every check stands for itself: all of them are made, whatever one finds.
+    // From here every check stands for itself: all of them are made, whatever one finds, and always in this order.
     const found = [
       await this.#may('recording', () => this.#recording(opening, entries.final)),
       await this.#may('coverage', () => this.#coverage(entries.final)),
-      ...(await Promise.all(
-        SIDES.map((side) => this.#may(`party-${side}`, () => this.#party(side, opening, entries))),
-      )),
-      ...(await Promise.all(
-        SIDES.map((side) => this.#may(`disclosure-${side}`, () => this.#disclosure(side, entries[side]))),
-      )),
+      await this.#may('party-caller', () => this.#party('caller', opening, entries)),
+      await this.#may('party-callee', () => this.#party('callee', opening, entries)),
+      await this.#may('disclosure-caller', () => this.#disclosure('caller', entries.caller)),
+      await this.#may('disclosure-callee', () => this.#disclosure('callee', entries.callee)),
       await this.#may('chain', () => this.#chains(opening.recording)),
       await this.#may('receipts', () => this.#receipts(opening, keys, checkpoint)),
       await this.#may('vcon', () => this.#vcon(keys, opening)),
