@@ -5,7 +5,7 @@ import { projectFiles } from './source-files.ts';
 
 const MAX_BYTES = 256 * 1024;
 /** Pictures for documents, and nothing else, may be binary. */
-const BINARY = /\.(png|ico|webp)$/;
+const BINARY = /\.(png|jpg|ico|webp)$/;
 const isTest = (path: string): boolean => path.endsWith('.test.ts');
 const CODE = /\.(ts|mts|mjs|js|vue|sh)$/;
 

@@ -215,7 +215,13 @@ export const ROOMS: readonly Room[] = [
     typesOfPackages: ['typebox'],
     builtins: 'none',
   },
-  { path: 'client/ui', rooms: ['client/sdk'], packages: ['vue'], builtins: 'none' },
+  {
+    path: 'client/ui',
+    rooms: ['client/sdk'],
+    typesOf: ['core/protocol'],
+    packages: ['vue', 'wavesurfer.js'],
+    builtins: 'none',
+  },
   {
     path: 'client/demo',
     rooms: ['client/ui', 'client/sdk'],
@@ -223,7 +229,7 @@ export const ROOMS: readonly Room[] = [
     packages: ['vue'],
     builtins: 'none',
   },
-  { path: 'client/vite.config.ts', rooms: [], packages: ['vite'], builtins: 'all' },
+  { path: 'client/vite.config.ts', rooms: [], packages: ['vite', '@vitejs/plugin-vue'], builtins: 'all' },
   { path: 'admin', rooms: [], typesOf: ['core/protocol'], packages: ['vue'], builtins: 'none' },
   { path: 'admin/vite.config.ts', rooms: [], packages: ['vite'], builtins: 'all' },
   {
@@ -233,6 +239,7 @@ export const ROOMS: readonly Room[] = [
       'age-encryption',
       'mediasoup',
       'playwright-core',
+      'puppeteer-core',
       'postgres',
       'typebox',
       'typescript',

@@ -20,9 +20,12 @@ export const CALL_TOOLS: readonly Tool[] = [
 export const TEST_TOOLS: readonly Tool[] = [
   ...CALL_TOOLS,
   { program: 'age', package: 'age' },
+  { program: 'firefox-esr', package: 'firefox-esr' },
+  { program: 'ip', package: 'iproute2' },
   { program: 'openssl', package: 'openssl' },
   { program: 'redis-server', package: 'redis-server' },
   { program: 'sox', package: 'sox' },
+  { program: 'turnserver', package: 'coturn' },
 ];
 
 /** Absolute path of a program that PATH finds, or undefined. */
