@@ -10,14 +10,14 @@ import { createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from '.
 import { CallService } from './call/index.ts';
 import { currentDisclosure } from './db/calls.ts';
 import type { Database } from './db/index.ts';
-import { directoryOf, holdLock, openDatabase, startEmbeddedPostgres } from './db/index.ts';
+import { directoryOf, holdLock, openDatabase, permissionsFor, startEmbeddedPostgres } from './db/index.ts';
 import { overdueRecordings } from './db/recordings.ts';
 import { Alarms, Evidence, Scrubber } from './evidence/index.ts';
 import type { HealthCheck } from './health/index.ts';
 import { healthOf } from './health/index.ts';
 import type { HttpApp } from './http/index.ts';
 import { buildHttp } from './http/index.ts';
-import { Bundles, Library, Verifiers } from './library/index.ts';
+import { Bundles, History, Library, Timelines, Verifiers } from './library/index.ts';
 import type { MediaServer } from './media/index.ts';
 import { createMediaServer } from './media/index.ts';
 import { RecordingService } from './recording/index.ts';
@@ -143,6 +143,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
       origins,
       directory: directoryOf(db),
       library,
+      history: new History(db),
+      timelines: new Timelines(db, library),
       evidence,
       health: () =>
         healthOf(options.version, healthChecks({ db, media, recording, ledger, alarms, scrubber, config })),
@@ -155,6 +157,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
           graceMs: config.call.graceMs,
           verifyUserToken: (token) => auth.verifyUserToken(token),
           allowedOrigins: (appId) => origins.ofApp(appId),
+          permissions: (who) => permissionsFor(db, who),
           ledger: () => evidence.info(),
           disclosure: async (appId, locale) => {
             const text = await currentDisclosure(db, appId, locale);

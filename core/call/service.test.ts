@@ -449,6 +449,36 @@ t.test('what fails while a call is carried out ends it with a reason and frees b
   }
 });
 
+t.test('F12 a role that may not place a call of this mode is refused, before anything rings', async (t) => {
+  const all = { voice: true, secure: true, recordings: true };
+  const policy = {
+    default: all,
+    roles: { guest: { ...all, secure: false }, muted: { ...all, voice: false } },
+  };
+  await db.sql`update apps set role_policy = ${db.sql.json(policy)}`;
+  t.teardown(() => db.sql`update apps set role_policy = null`);
+  const { service, devices } = stage();
+  const start = (role: string | undefined, mode: 'voice' | 'secure') =>
+    refused(
+      service.start({ ...ann, ...(role === undefined ? {} : { role }) }, { chatId: 'pair', mode, consent }),
+    );
+  t.equal(await start('guest', 'secure'), 'role_not_allowed');
+  t.equal(await start('muted', 'voice'), 'role_not_allowed');
+  t.strictSame(devices.told, [], 'nobody was rung');
+  t.equal(await start('guest', 'voice'), 'nothing', 'a guest may place a voice call');
+  await service.close();
+  await db.sql`update users set role = 'muted' where id = ${ann.userId}`;
+  t.teardown(() => db.sql`update users set role = null where id = ${ann.userId}`);
+  const second = stage();
+  t.equal(await refused(second.service.start(ann, { chatId: 'pair', mode: 'voice' })), 'role_not_allowed');
+  t.equal(
+    await refused(second.service.start({ ...ann, role: 'boss' }, { chatId: 'pair', mode: 'voice' })),
+    'nothing',
+    'the role in the token counts before the stored one',
+  );
+  await second.service.close();
+});
+
 t.test('F2 F5 F10 F28 who may not do what, and is told so', async (t) => {
   const s = stage({ ann: ['ann-phone'], ben: ['ben-phone'] });
   const start = (p: Partial<Parameters<CallService['start']>[1]>, by = ann) =>

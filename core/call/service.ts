@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { CallView, Consent, Params, Party, Result, Side } from '#protocol';
+import type { CallMode, CallView, Consent, Params, Party, Result, Side } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { CallContext, ConsentRecord, NewCall } from '../db/calls.ts';
 import * as calls from '../db/calls.ts';
 import { setConsentEntry } from '../db/consents.ts';
 import type { Database } from '../db/index.ts';
+import { rolePermissions } from '../db/index.ts';
 import type { CallEvidence, CallFacts } from '../evidence/index.ts';
 import type { CallMedia, MediaServer } from '../media/index.ts';
 import type { RecordingService } from '../recording/index.ts';
@@ -75,6 +76,7 @@ export class CallService {
   async start(who: Participant, p: Params<'call.start'>): Promise<CallView> {
     if (this.#closing) throw new VerbatimError('shutting_down');
     const { context, peer } = await this.#admit(who, p.chatId);
+    await this.#assertMay(who, p.mode);
     if (p.mode === 'secure') {
       if (!context.recordingEnabled) throw new VerbatimError('recording_disabled');
       await this.#assertConsent(who.appId, p.consent);
@@ -241,6 +243,12 @@ export class CallService {
     const peer = context.members.find((member) => member.userId !== who.userId);
     if (!peer || context.members.length !== 2) throw new VerbatimError('not_a_direct_chat');
     return { context, peer };
+  }
+
+  /** F12. Whether the app records at all is told apart from what the role may do. */
+  async #assertMay(who: Participant, mode: CallMode): Promise<void> {
+    const may = await rolePermissions(this.#deps.db, who);
+    if (!may[mode]) throw new VerbatimError('role_not_allowed');
   }
 
   async #assertConsent(appId: string, consent: Consent | undefined): Promise<void> {

@@ -11,6 +11,8 @@ export * from './library.ts';
 export type { HeldLock } from './lock.ts';
 export { holdLock } from './lock.ts';
 export type { Log } from './log.ts';
+export type { RoleBearer } from './policies.ts';
+export { permissionsFor, rolePermissions } from './policies.ts';
 export { openSealedSecret, sealSecret } from './sealed-secret.ts';
 export type { SessionLockOptions } from './session-lock.ts';
 export { SessionLock } from './session-lock.ts';

@@ -8,6 +8,8 @@ import type { Database } from './database.ts';
 export interface Viewer {
   appId: string;
   userId?: string;
+  /** The role that the user's token names. */
+  role?: string;
 }
 
 interface Row {
@@ -75,6 +77,16 @@ export async function findRecording(
   const [row] = await db.sql<Row[]>`
     ${columns(db)} where r.app_id = ${viewer.appId} and r.id = ${id} ${partiesOnly(db, viewer)}`;
   return row === undefined ? undefined : recordingOf(row);
+}
+
+/** The levels of a recording's waveform; nothing for one that has none, or no longer. Who may know of it was asked before. */
+export async function findPeaks(
+  db: Database,
+  recordingId: string,
+): Promise<{ intervalMs: number; levels: number[] } | undefined> {
+  const [row] = await db.sql<{ peaks: { intervalMs: number; levels: number[] } | null }[]>`
+    select report->'peaks' as peaks from recordings where id = ${recordingId} and state = 'available'`;
+  return row?.peaks ?? undefined;
 }
 
 function columns(db: Database) {

@@ -15,7 +15,7 @@ export type RouteAuth = (typeof ROUTE_AUTH)[number];
 
 export type Caller =
   | { kind: 'app'; appId: string; kid: string }
-  | { kind: 'user'; appId: string; userId: string; kid: string };
+  | { kind: 'user'; appId: string; userId: string; role?: string; kid: string };
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -67,17 +67,17 @@ export function appOf(request: FastifyRequest): { appId: string } {
 }
 
 /** The user who calls, on routes with `auth: 'user'`. */
-export function userOf(request: FastifyRequest): { appId: string; userId: string } {
+export function userOf(request: FastifyRequest): { appId: string; userId: string; role?: string } {
   if (request.caller?.kind !== 'user')
     throw new VerbatimError('internal', 'the route does not declare auth: user');
   return request.caller;
 }
 
 /** As which viewer the caller sees recordings, on routes with `auth: 'either'`. */
-export function viewerOf(request: FastifyRequest): { appId: string; userId?: string } {
+export function viewerOf(request: FastifyRequest): { appId: string; userId?: string; role?: string } {
   const { caller } = request;
   if (caller === null) throw new VerbatimError('internal', 'the route does not declare auth: either');
-  return caller.kind === 'user' ? { appId: caller.appId, userId: caller.userId } : { appId: caller.appId };
+  return caller.kind === 'user' ? caller : { appId: caller.appId };
 }
 
 /** Whose requests are counted together. The separator cannot occur in ids. */
@@ -106,8 +106,8 @@ async function callerOf(
   if (wanted === 'app' || (wanted === 'either' && speaksForApp(token))) {
     return { kind: 'app', ...(await auth.authenticateApp(authorization)) };
   }
-  const { appId, userId, kid } = await auth.verifyUserToken(token);
-  return { kind: 'user', appId, userId, kid };
+  const { appId, userId, role, kid } = await auth.verifyUserToken(token);
+  return { kind: 'user', appId, userId, ...(role === undefined ? {} : { role }), kid };
 }
 
 /** A browser's page may use a token only where the token's own app allows its origin. */

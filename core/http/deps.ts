@@ -9,7 +9,7 @@ import type {
 import type { DemoToken, Directory, Health } from '#protocol';
 import type { Authenticator, Origins } from '../auth/index.ts';
 import type { Evidence } from '../evidence/index.ts';
-import type { Library } from '../library/index.ts';
+import type { History, Library, Timelines } from '../library/index.ts';
 
 /** The Fastify instance, with TypeBox schemas as the types of requests. */
 export type HttpApp = FastifyInstance<
@@ -39,6 +39,8 @@ export interface HttpDeps {
   /** `directoryOf(db)` of core/db. */
   directory: Directory;
   library: Library;
+  history: History;
+  timelines: Timelines;
   evidence: Pick<Evidence, 'reading' | 'mismatches'>;
   health: () => Promise<Health>;
   /** Registers the WebSocket route; called before any other route is there. */

@@ -24,7 +24,7 @@ import { directoryOf, insertApp, insertAppKey, setAppOrigins } from '../db/index
 import type { TestEvidence } from '../evidence/fixture.ts';
 import { testEvidence } from '../evidence/fixture.ts';
 import type { SealedSource } from '../library/index.ts';
-import { Library } from '../library/index.ts';
+import { History, Library, Timelines } from '../library/index.ts';
 import { buildHttp } from './build.ts';
 import type { HttpApp, HttpDeps } from './deps.ts';
 import type { RouteEntry } from './method-guard.ts';
@@ -121,6 +121,8 @@ export async function httpFixture(
     origins: new Origins(db, nowMs),
     directory: directoryOf(db),
     library,
+    history: new History(db),
+    timelines: new Timelines(db, library),
     evidence: evidence.evidence,
     health: async () => health,
     ...overrides,
@@ -180,7 +182,10 @@ export async function httpFixture(
         values
           (${callId}, ${row.appId}, ${row.chatId}, 'secure', ${row.callerId}, ${row.calleeId}, 'ended', 'hangup',
            ${startedAt}, ${startedAt}, ${startedAt})`;
-      const report = { legs: [{ side: 'caller', packets: 500, lost: 1, duplicates: 0, gaps: [] }] };
+      const report = {
+        legs: [{ side: 'caller', packets: 500, lost: 1, duplicates: 0, gaps: [] }],
+        peaks: { intervalMs: 100, levels: [0, 127, 107, 0] },
+      };
       await db.sql`
         insert into recordings
           (id, call_id, app_id, chat_id, caller_id, callee_id, state, reason, started_at, ended_at, duration_ms,

@@ -1,19 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import type { Disposition, Grant, Recording, RecordingPage } from '#protocol';
+import type { Disposition, Grant, Recording, RecordingPage, Waveform } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { GrantQuery, GrantSigner, Sessions } from '../auth/index.ts';
 import type { Database, Viewer } from '../db/index.ts';
 import {
+  findPeaks,
   findRecording,
   insertGrant,
   isGrantAlive,
   listRecordings,
   mayListChat,
+  permissionsFor,
   useGrant,
 } from '../db/index.ts';
 import type { Bundles } from './bundle.ts';
 import type { SealedSource } from './playback.ts';
 import { Playback } from './playback.ts';
+import { waveformOf } from './waveform.ts';
 
 export interface LibraryDeps {
   db: Database;
@@ -63,7 +66,8 @@ export class Library {
 
   /**
    * A page of a chat's recordings, newest first.
-   * @throws VerbatimError `not_found` for a chat that the viewer may not know of, `bad_request` for a foreign cursor
+   * @throws VerbatimError `role_not_allowed`; `not_found` for a chat that the viewer may not know of; `bad_request`
+   * for a foreign cursor
    */
   async list(
     viewer: Viewer,
@@ -71,6 +75,7 @@ export class Library {
     page: { limit?: number; cursor?: string },
   ): Promise<RecordingPage> {
     const { db } = this.#deps;
+    await this.#assertMayRead(viewer);
     if (!(await mayListChat(db, viewer, chatId))) throw new VerbatimError('not_found');
     if (page.cursor !== undefined) {
       const last = await findRecording(db, viewer, page.cursor);
@@ -86,11 +91,23 @@ export class Library {
     return { recordings, ...(next === undefined ? {} : { next }) };
   }
 
-  /** @throws VerbatimError `not_found` for a recording that the viewer may not know of */
+  /** @throws VerbatimError `role_not_allowed`; `not_found` for a recording that the viewer may not know of */
   async get(viewer: Viewer, recordingId: string): Promise<Recording> {
+    await this.#assertMayRead(viewer);
     const recording = await findRecording(this.#deps.db, viewer, recordingId);
     if (recording === undefined) throw new VerbatimError('not_found');
     return recording;
+  }
+
+  /**
+   * The waveform of an available recording.
+   * @throws VerbatimError as `get`; `recording_not_ready`, `recording_failed`; `not_found` for one without levels
+   */
+  async peaks(viewer: Viewer, recordingId: string): Promise<Waveform> {
+    mustBeAvailable(await this.get(viewer, recordingId));
+    const peaks = await findPeaks(this.#deps.db, recordingId);
+    if (peaks === undefined) throw new VerbatimError('not_found', 'this recording has no waveform');
+    return waveformOf(peaks);
   }
 
   /**
@@ -101,13 +118,14 @@ export class Library {
   async grant(request: {
     appId: string;
     userId: string;
+    role?: string;
     recordingId: string;
     disposition: Disposition;
     cookieHeader: string | undefined;
     crossSite: boolean;
   }): Promise<{ grant: Grant; setCookie: string }> {
     const { appId, userId, recordingId, disposition } = request;
-    const recording = await this.get({ appId, userId }, recordingId);
+    const recording = await this.get(request, recordingId);
     mustBeAvailable(recording);
     if (disposition === 'bundle' && (await this.#deps.bundles?.has(recordingId)) !== true)
       throw new VerbatimError('no_evidence');
@@ -211,6 +229,17 @@ export class Library {
     this.#closed = true;
     clearInterval(this.#sweeper);
     await Promise.all([...this.#playbacks].map((playback) => playback.end('the server is shutting down')));
+  }
+
+  /** An app's server may always; users as their role says (F30). */
+  async #assertMayRead({ appId, userId, role }: Viewer): Promise<void> {
+    if (userId === undefined) return;
+    const { recordings } = await permissionsFor(this.#deps.db, {
+      appId,
+      userId,
+      ...(role === undefined ? {} : { role }),
+    });
+    if (!recordings) throw new VerbatimError('role_not_allowed');
   }
 
   /**

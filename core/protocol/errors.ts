@@ -70,6 +70,12 @@ export const ERRORS = {
     fault: 'operator',
     title: 'Secure calls are turned off for this app',
   },
+  role_not_allowed: {
+    status: 403,
+    rpc: -32028,
+    fault: 'caller',
+    title: 'The app does not allow this to users of your role',
+  },
   user_offline: { status: 409, rpc: -32023, fault: 'remote', title: 'The other side is offline' },
   user_busy: { status: 409, rpc: -32024, fault: 'remote', title: 'The other side is in another call' },
   already_in_call: { status: 409, rpc: -32025, fault: 'caller', title: 'You are already in a call' },

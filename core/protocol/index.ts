@@ -3,7 +3,10 @@
 // Imported by: every room.
 export * from './directory.ts';
 export * from './errors.ts';
+export * from './history.ts';
 export * from './ids.ts';
 export * from './jobs.ts';
+export * from './listening.ts';
+export * from './policy.ts';
 export * from './rest.ts';
 export * from './signaling.ts';

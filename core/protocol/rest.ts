@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { CallMode, ExternalId, Uuid } from './ids.ts';
+import { Role } from './policy.ts';
 
 /** REST bodies under `/v1`. Requests refuse unknown keys; answers may gain keys. Times are ISO 8601 in UTC. */
 const closed = { additionalProperties: false };
@@ -10,8 +11,6 @@ const TEXT = '^(?:[^\\ud800-\\udfff\\u0000]|[\\ud800-\\udbff][\\udc00-\\udfff])*
 const LINE = '^(?:[^\\ud800-\\udfff\\u0000-\\u001f\\u007f-\\u009f]|[\\ud800-\\udbff][\\udc00-\\udfff])*$';
 const DisplayName = Type.String({ minLength: 1, maxLength: 200, pattern: LINE });
 const WebUrl = Type.String({ maxLength: 2048, pattern: '^https?://[^\\s\\u0000-\\u001f]+$' });
-
-const Role = Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-z0-9_-]+$' });
 
 /**
  * What a user token says (JWT, RFC 7519). Signed by the app with one of its keys: `kid` in the header, `exp` at

@@ -1,6 +1,7 @@
 import type { TObject, TSchema } from 'typebox';
 import { Type } from 'typebox';
 import { CallMode, ExternalId, Side, Uuid } from './ids.ts';
+import { Permissions } from './policy.ts';
 
 /**
  * Signaling: JSON-RPC 2.0 over one WebSocket at `/v1/signaling`.
@@ -157,6 +158,8 @@ export const METHODS = {
       tokenExpiresAt: Type.String(),
       graceMs: Type.Integer(),
       routerRtpCapabilities: Opaque,
+      /** What this user may do now: their role's permissions, and whether the app records at all (F12, F28). */
+      may: Permissions,
       /** The call that this device is in, if it came back within the grace period. */
       call: Type.Optional(CallView),
       /** A call that rings this user at the moment. */

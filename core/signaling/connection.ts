@@ -7,6 +7,7 @@ import type {
   NotificationName,
   NotificationParams,
   Params,
+  Permissions,
   Result,
   SIGNALING_LIMITS,
 } from '#protocol';
@@ -28,6 +29,8 @@ export interface ConnectionDeps extends SessionDeps, MethodDeps {
   devices: DeviceRegistry;
   /** How long a call waits for a lost device; told to the client, kept by the call service. */
   graceMs: number;
+  /** What this user may do now. */
+  permissions(who: Participant): Promise<Permissions>;
   /** The ledger's key and newest checkpoint, for the client to keep and compare. */
   ledger?: () => LedgerInfo | undefined;
   nowMs(): number;
@@ -243,6 +246,7 @@ export class Connection implements DeviceLink {
 
   async #signIn(params: Params<'session.start'>): Promise<Result<'session.start'>> {
     const { who, expiresAtMs } = await authenticate(this.#deps, params, this.#from);
+    const may = await this.#deps.permissions(who);
     if (this.#closed) throw new VerbatimError('unauthorized', 'the connection is closed');
     const before = this.#who;
     if (before !== undefined) {
@@ -278,6 +282,7 @@ export class Connection implements DeviceLink {
       tokenExpiresAt: new Date(expiresAtMs).toISOString(),
       graceMs: this.#deps.graceMs,
       routerRtpCapabilities: this.#deps.calls.routerRtpCapabilities(),
+      may,
       ...(call === undefined ? {} : { call }),
       ...(incoming === undefined ? {} : { incoming }),
       ...(ledger === undefined ? {} : { ledger }),

@@ -136,6 +136,7 @@ export async function startServer(options: Partial<SignalingOptions> = {}) {
     allowedOrigins: async () => ['https://chat.example'],
     disclosure: async (_appId, locale) => ({ ...DISCLOSURE, locale }),
     graceMs: 15_000,
+    permissions: async () => ({ voice: true, secure: true, recordings: true }),
     ...options,
   });
   app.get('/elsewhere', async () => ({ ok: true }));

@@ -94,7 +94,10 @@ export const ROOMS: readonly Room[] = [
       'alarms',
       'calls',
       'consents',
+      'history',
       'library',
+      'policies',
+      'timelines',
     ].map((name) => `core/db/${name}.ts`),
   },
   {

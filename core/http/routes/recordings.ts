@@ -1,5 +1,14 @@
 import { Type } from 'typebox';
-import { ExternalId, Grant, PostGrantBody, Recording, RecordingPage, RecordingsQuery, Uuid } from '#protocol';
+import {
+  ExternalId,
+  Grant,
+  PostGrantBody,
+  Recording,
+  RecordingPage,
+  RecordingsQuery,
+  Uuid,
+  Waveform,
+} from '#protocol';
 import { userOf, viewerOf } from '../caller.ts';
 import { isCrossSite } from '../cors.ts';
 import type { HttpApp, HttpDeps } from '../deps.ts';
@@ -36,6 +45,22 @@ export function recordingRoutes(app: HttpApp, { library }: HttpDeps): void {
       },
     },
     async (request) => library.get(viewerOf(request), request.params.id),
+  );
+  app.get(
+    '/v1/recordings/:id/peaks',
+    {
+      config: { auth: 'either' },
+      schema: {
+        tags,
+        summary: 'The waveform of a recording, in audiowaveform’s JSON form; the caller is channel 0',
+        params,
+        response: { 200: Waveform, default: problems },
+      },
+    },
+    async (request, reply) => {
+      reply.header('cache-control', 'private, no-store');
+      return library.peaks(viewerOf(request), request.params.id);
+    },
   );
   app.post(
     '/v1/recordings/:id/grants',

@@ -1,0 +1,200 @@
+import t from 'tap';
+import { testDatabase } from '../db/fixture.ts';
+import type { HttpFixture, TestApp } from './fixture.ts';
+import { httpFixture } from './fixture.ts';
+
+const db = await testDatabase(t);
+
+/** Alice, Bob and their chat `c1`, as the app's server puts them. */
+async function people({ http, addApp }: HttpFixture, id: string): Promise<TestApp> {
+  const app = await addApp(id);
+  const put = (url: string, payload: object) =>
+    http.inject({ method: 'PUT', url, headers: { authorization: app.server }, payload });
+  for (const user of ['alice', 'bob', 'eve']) await put(`/v1/users/${user}`, { name: `${user}'s name` });
+  await put('/v1/chats/c1', { kind: 'direct', members: ['alice', 'bob'] });
+  return app;
+}
+
+t.test(
+  'F18 the history of a chat holds both modes, newest first, page by page, and says what was missed',
+  async (t) => {
+    const fixture = await httpFixture(t, db);
+    const { http, addRecording, clock } = fixture;
+    const acme = await people(fixture, 'history');
+    const at = (minutes: number) => new Date(clock.nowMs + minutes * 60_000);
+    const voice = async (minutes: number, reason: string, accepted: boolean) => {
+      const [row] = await db.sql<{ id: string }[]>`
+      insert into calls (id, app_id, chat_id, mode, caller_id, callee_id, state, end_reason, started_at, accepted_at, active_at, ended_at)
+      values (gen_random_uuid(), 'history', 'c1', 'voice', 'bob', 'alice', 'ended', ${reason}, ${at(minutes)},
+              ${accepted ? at(minutes) : null}, ${accepted ? at(minutes) : null}, ${at(minutes + 2)})
+      returning id`;
+      return row?.id;
+    };
+    const talked = await voice(1, 'hangup', true);
+    const unanswered = await voice(2, 'no_answer', false);
+    const declined = await voice(3, 'declined', false);
+    const secure = await addRecording({
+      appId: 'history',
+      chatId: 'c1',
+      callerId: 'alice',
+      calleeId: 'bob',
+      startedAt: at(4),
+    });
+    const list = async (who: string, query = '') => {
+      const answer = await http.inject({
+        url: `/v1/chats/c1/calls${query}`,
+        headers: { authorization: who },
+      });
+      return { ...answer.json(), status: answer.statusCode };
+    };
+    const alice = await acme.user('alice');
+    const all = await list(alice);
+    t.equal(all.status, 200);
+    t.strictSame(
+      all.calls.map((call: { callId: string }) => call.callId),
+      [secure.callId, declined, unanswered, talked],
+    );
+    t.match(all.calls[0], { mode: 'secure', side: 'caller', recordingId: secure.id });
+    t.match(all.calls[1], { mode: 'voice', side: 'callee', endReason: 'declined', missed: false });
+    t.match(all.calls[2], { endReason: 'no_answer', missed: true });
+    t.match(all.calls[3], {
+      missed: false,
+      durationMs: 120_000,
+      caller: { userId: 'bob', name: "bob's name" },
+      callee: { userId: 'alice' },
+    });
+    const first = await list(alice, '?limit=3');
+    t.equal(first.calls.length, 3);
+    t.equal(first.next, unanswered);
+    const second = await list(alice, `?limit=3&cursor=${first.next}`);
+    t.strictSame(second.calls, [all.calls[3]]);
+    t.notOk('next' in second);
+    t.equal((await list(alice, `?cursor=${secure.id}`)).status, 400, 'a recording is no call');
+    t.notOk('side' in (await list(acme.server)).calls[0], 'the app’s server is on no side');
+    t.equal((await list(await acme.user('eve'))).status, 404);
+    await http.inject({ method: 'DELETE', url: '/v1/chats/c1', headers: { authorization: acme.server } });
+    t.equal((await list(alice)).calls.length, 4, 'parties keep the history of a chat that is closed');
+  },
+);
+
+t.test('F27 transcript and messages come back in the order of time, relative to the recording', async (t) => {
+  const fixture = await httpFixture(t, db);
+  const { http, addRecording, clock } = fixture;
+  const acme = await people(fixture, 'timeline');
+  const startedAt = new Date(clock.nowMs);
+  const { id, callId } = await addRecording({
+    appId: 'timeline',
+    chatId: 'c1',
+    callerId: 'alice',
+    calleeId: 'bob',
+    startedAt,
+  });
+  const put = (what: string, payload: object) =>
+    http.inject({
+      method: 'PUT',
+      url: `/v1/calls/${callId}/${what}`,
+      headers: { authorization: acme.server },
+      payload,
+    });
+  const timeline = async () =>
+    (
+      await http.inject({
+        url: `/v1/recordings/${id}/timeline`,
+        headers: { authorization: await acme.user('bob') },
+      })
+    ).json();
+  t.strictSame(await timeline(), { segments: [], messages: [] }, 'nothing was supplied');
+  await put('transcript', { segments: [{ side: 'callee', text: 'old' }] });
+  const later = { side: 'callee', startMs: 2_000, endMs: 2_500, text: 'Guten Tag 你好 <b>' };
+  const sooner = { side: 'caller', startMs: 0, endMs: 900, text: 'Hello' };
+  const timeless = { side: 'caller', text: 'without a time' };
+  t.equal((await put('transcript', { segments: [timeless, later, sooner] })).statusCode, 204);
+  const sentAt = new Date(startedAt.getTime() + 1_234).toISOString();
+  const before = new Date(startedAt.getTime() - 5_000).toISOString();
+  const messages = [
+    { userId: 'alice', name: 'Alice', sentAt, text: 'a link' },
+    { userId: 'eve', text: 'whenever' },
+    { userId: 'bob', sentAt: before, text: 'before the call' },
+  ];
+  t.equal((await put('messages', { messages })).statusCode, 204);
+  t.strictSame(await timeline(), {
+    segments: [sooner, later, timeless],
+    messages: [
+      { userId: 'bob', side: 'callee', atMs: -5_000, text: 'before the call' },
+      { userId: 'alice', name: 'Alice', side: 'caller', atMs: 1_234, text: 'a link' },
+      { userId: 'eve', text: 'whenever' },
+    ],
+  });
+  for (const [what, body] of [
+    ['transcript', { segments: [{ side: 'left', text: '' }] }],
+    ['transcript', { segments: [{ side: 'caller', startMs: 5, endMs: 4, text: '' }] }],
+    ['transcript', { segments: [{ side: 'caller', endMs: 4, text: '' }] }],
+    ['transcript', { segments: [{ side: 'caller', startMs: -1, text: '' }] }],
+    ['transcript', { segments: [{ side: 'caller', text: 'a\u0000b' }] }],
+    ['transcript', { segments: [{ side: 'caller', text: 'x'.repeat(8_193) }] }],
+    ['messages', { messages: [{ userId: 'bob', sentAt: 'yesterday', text: '' }] }],
+    ['messages', { messages: [{ userId: 'b b', text: '' }] }],
+    ['messages', { messages: [], more: 1 }],
+  ] as const)
+    t.equal((await put(what, body)).statusCode, 400, JSON.stringify(body).slice(0, 80));
+  await db.sql`update recordings set state = 'removed', reason = 'order' where id = ${id}`;
+  t.strictSame(await timeline(), { segments: [], messages: [] }, 'what was said goes with the recording');
+});
+
+t.test(
+  'F26 the waveform has the browsers’ own levels as amplitudes, and only an available recording has one',
+  async (t) => {
+    const fixture = await httpFixture(t, db);
+    const { http, addRecording } = fixture;
+    const acme = await people(fixture, 'waveform');
+    const parties = { appId: 'waveform', chatId: 'c1', callerId: 'alice', calleeId: 'bob' };
+    const authorization = await acme.user('alice');
+    const peaks = (id: string) =>
+      http.inject({ url: `/v1/recordings/${id}/peaks`, headers: { authorization } });
+    const answer = await peaks((await addRecording(parties)).id);
+    t.strictSame(answer.json(), {
+      version: 2,
+      channels: 2,
+      sample_rate: 48_000,
+      samples_per_pixel: 4_800,
+      bits: 16,
+      length: 2,
+      // 0 dBov is full scale, 20 dB less a tenth of it.
+      data: [0, 0, -32_767, 32_767, -3_277, 3_277, 0, 0],
+    });
+    t.equal((await peaks((await addRecording({ ...parties, state: 'processing' })).id)).statusCode, 409);
+    t.equal((await peaks((await addRecording({ ...parties, state: 'failed' })).id)).statusCode, 410);
+  },
+);
+
+t.test('F12 F30 a role that may not read recordings sees none of them, by any route', async (t) => {
+  const fixture = await httpFixture(t, db);
+  const { http, addRecording } = fixture;
+  const acme = await people(fixture, 'roles');
+  const { id } = await addRecording({ appId: 'roles', chatId: 'c1', callerId: 'alice', calleeId: 'bob' });
+  const all = { voice: true, secure: true, recordings: true };
+  const send = (authorization: string, method: string, url: string, payload?: object) =>
+    http.inject({ method: method as 'GET', url, headers: { authorization }, ...(payload && { payload }) });
+  t.strictSame((await send(acme.server, 'GET', '/v1/policy')).json(), { default: all, roles: {} });
+  await send(acme.server, 'PUT', '/v1/users/alice', { name: 'Alice', role: 'guest' });
+  const policy = { default: all, roles: { guest: { ...all, recordings: false } } };
+  const alice = await acme.user('alice');
+  const urls = ['', '/peaks', '/timeline', '/evidence'].map((rest) => `/v1/recordings/${id}${rest}`);
+  t.equal((await send(alice, 'GET', `/v1/recordings/${id}`)).statusCode, 200);
+  t.strictSame((await send(acme.server, 'PUT', '/v1/policy', policy)).json(), policy);
+  for (const url of [...urls, '/v1/chats/c1/recordings']) {
+    const answer = await send(alice, 'GET', url);
+    t.equal(answer.statusCode, 403, url);
+    t.equal(answer.json().code, 'role_not_allowed');
+  }
+  t.equal((await send(alice, 'POST', `/v1/recordings/${id}/grants`, {})).statusCode, 403);
+  t.equal((await send(await acme.user('bob'), 'GET', `/v1/recordings/${id}`)).statusCode, 200);
+  t.equal((await send(acme.server, 'GET', `/v1/recordings/${id}`)).statusCode, 200);
+  for (const wrong of [
+    { default: all },
+    { default: { voice: true }, roles: {} },
+    { default: all, roles: { 'a b': all } },
+    { default: all, roles: { guest: { ...all, delete: true } } },
+  ])
+    t.equal((await send(acme.server, 'PUT', '/v1/policy', wrong)).statusCode, 400, JSON.stringify(wrong));
+});

@@ -1,0 +1,78 @@
+import type {
+  PutMessagesBody,
+  PutTranscriptBody,
+  Timeline,
+  TimelineMessage,
+  TranscriptSegment,
+} from '#protocol';
+import { VerbatimError } from '#protocol';
+import type { Database, Viewer } from '../db/index.ts';
+import type { TimelineRow } from '../db/timelines.ts';
+import { findTimeline, putMessages, putTranscript } from '../db/timelines.ts';
+import type { Library } from './library.ts';
+
+/** What an app supplies about its calls, and how it goes with the recording (F27). */
+export class Timelines {
+  readonly #db: Database;
+  readonly #library: Pick<Library, 'get'>;
+
+  constructor(db: Database, library: Pick<Library, 'get'>) {
+    this.#db = db;
+    this.#library = library;
+  }
+
+  /** @throws VerbatimError `not_found` when the app has no such call, `bad_request` for a segment that ends early */
+  async putTranscript(appId: string, callId: string, body: PutTranscriptBody): Promise<void> {
+    const wrong = body.segments.findIndex(
+      ({ startMs, endMs }) => endMs !== undefined && (startMs === undefined || endMs < startMs),
+    );
+    if (wrong >= 0) {
+      throw new VerbatimError(
+        'bad_request',
+        `body/segments/${wrong}: endMs needs a startMs that is not greater`,
+      );
+    }
+    if (!(await putTranscript(this.#db, appId, callId, body))) throw new VerbatimError('not_found');
+  }
+
+  /** @throws VerbatimError `not_found` when the app has no such call */
+  async putMessages(appId: string, callId: string, body: PutMessagesBody): Promise<void> {
+    if (!(await putMessages(this.#db, appId, callId, body))) throw new VerbatimError('not_found');
+  }
+
+  /** @throws VerbatimError `not_found` for a recording that the viewer may not know of */
+  async of(viewer: Viewer, recordingId: string): Promise<Timeline> {
+    const { state } = await this.#library.get(viewer, recordingId);
+    // What was said goes with the recording that said it.
+    if (state === 'removed' || state === 'expired') return { segments: [], messages: [] };
+    const row = await findTimeline(this.#db, recordingId);
+    return row === undefined ? { segments: [], messages: [] } : timelineOf(row);
+  }
+}
+
+/** In the order of time; what has no time keeps its place at the end, in the order in which it came. */
+export function timelineOf({ segments, messages, startedAt, sides }: TimelineRow): Timeline {
+  return {
+    segments: inOrder(segments, (segment: TranscriptSegment) => segment.startMs),
+    messages: inOrder(
+      messages.map(({ userId, name, sentAt, text }): TimelineMessage => {
+        const side = userId === sides.caller ? 'caller' : userId === sides.callee ? 'callee' : undefined;
+        const at = sentAt === undefined ? Number.NaN : Date.parse(sentAt) - startedAt.getTime();
+        return {
+          userId,
+          ...(name === undefined ? {} : { name }),
+          ...(side === undefined ? {} : { side }),
+          ...(Number.isFinite(at) ? { atMs: Math.round(at) } : {}),
+          text,
+        };
+      }),
+      (message) => message.atMs,
+    ),
+  };
+}
+
+/** Array.sort is stable (ECMA-262 §23.1.3.30), so equal times keep their order. */
+function inOrder<T>(rows: readonly T[], at: (row: T) => number | undefined): T[] {
+  const last = Number.MAX_SAFE_INTEGER;
+  return [...rows].sort((a, b) => (at(a) ?? last) - (at(b) ?? last));
+}
