@@ -4,7 +4,8 @@ import type { ClientEvents } from './contract.ts';
 import type { Emitter } from './emitter.ts';
 import { asClientError, VerbatimClientError } from './errors.ts';
 import { LocalCall } from './local-call.ts';
-import { assertCanCall, microphoneIsGranted } from './microphone.ts';
+import type { MicrophoneWish } from './microphone.ts';
+import { assertCanCall, microphoneIsGranted, openMicrophone } from './microphone.ts';
 import type { Notification } from './rpc-socket.ts';
 import type { SignedIn } from './session.ts';
 import type { CallStats } from './stats.ts';
@@ -14,7 +15,10 @@ export interface CallsDeps {
   events: Emitter<ClientEvents>;
   request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
   device(): Promise<Device>;
-  microphone: MediaTrackConstraints | undefined;
+  /** Which microphone the page wishes, now. */
+  wish(): MicrophoneWish;
+  /** Another microphone is used in the call than before. */
+  onMicrophone(): void;
   audio: HTMLAudioElement;
 }
 
@@ -54,13 +58,27 @@ export class Calls {
     return (await (this.#local ?? this.#before)?.stats()) ?? emptyStats();
   }
 
+  get microphoneId(): string | undefined {
+    return this.#local?.microphone.deviceId;
+  }
+
+  /** Another microphone in the running call, if there is one. @throws VerbatimClientError */
+  async useMicrophone(id: string | undefined): Promise<void> {
+    const { constraints } = this.#deps.wish();
+    await this.#local?.microphone.exchange({ constraints, id });
+  }
+
+  retryMicrophone(): void {
+    this.#local?.microphone.retry();
+  }
+
   // What a person does
 
   async start(params: { chatId: string; mode: CallMode; consent?: Consent }): Promise<CallView> {
     const local = this.#begin();
     try {
       // First, so that nobody is rung by a caller who cannot speak.
-      await local.microphone();
+      await local.microphone.open();
       const view = await this.#deps.request('call.start', params);
       if (local.over) {
         await this.#leave(view);
@@ -82,7 +100,7 @@ export class Calls {
     const local = this.#begin(incoming);
     try {
       // A question to the person can take long, and the caller must not wait in an accepted call meanwhile.
-      if (!(await microphoneIsGranted())) await local.microphone();
+      if (!(await microphoneIsGranted())) await local.microphone.open();
       if (local.over) throw new VerbatimClientError('call_over');
       const accepted = this.#deps.request('call.accept', { callId, ...(consent ? { consent } : {}) });
       // Not waiting for the answer saves a round trip: the server works on these in order.
@@ -117,7 +135,7 @@ export class Calls {
   setMuted(muted: boolean): void {
     const local = this.#local;
     if (local === undefined || local.muted === muted) return;
-    local.setMuted(muted);
+    local.microphone.muted = muted;
     this.#deps.events.emit('muted', muted);
     this.#tellMuted(local);
   }
@@ -186,12 +204,14 @@ export class Calls {
   #begin(view?: CallView): LocalCall {
     if (this.#local) throw new VerbatimClientError('already_in_call', 'this page is in a call already');
     assertCanCall();
-    const { request, device, microphone, audio, events } = this.#deps;
+    const { request, device, wish, onMicrophone, audio, events } = this.#deps;
     const local = new LocalCall(
       {
         request,
         device,
-        constraints: microphone,
+        wish,
+        openMicrophone,
+        onMicrophone,
         audio,
         onFailed: (failed, error) => this.#fail(failed, error),
         onTrouble: (error) => events.emit('trouble', error),

@@ -9,14 +9,20 @@ import type {
   Recording,
   RecordingPage,
 } from '#protocol';
+import { CallTimer } from './call-timer.ts';
 import { Calls } from './calls.ts';
-import type { ClientEvents, ClientOptions } from './contract.ts';
+import { ServerClock } from './clock.ts';
+import type { ClientEvents, ClientOptions, Devices, PageQuery, Playback, Quality } from './contract.ts';
+import { DeviceChoice } from './devices.ts';
 import { Emitter } from './emitter.ts';
 import { VerbatimClientError } from './errors.ts';
 import type { EvidenceState } from './evidence.ts';
 import { Evidence } from './evidence.ts';
 import type { KeptReceipt } from './evidence-store.ts';
+import type { AccessPage, CallHistoryPage, Permissions, Timeline, Waveform } from '#protocol';
 import type { LedgerProblem } from './ledger-watch.ts';
+import { RecordingPlayback } from './playback.ts';
+import { QualityWatch } from './quality.ts';
 import { Rest } from './rest.ts';
 import type { Notification } from './rpc-socket.ts';
 import type { ConnectionState, SignedIn } from './session.ts';
@@ -38,8 +44,11 @@ export class VerbatimClient extends Emitter<ClientEvents> {
   #interrupted = false;
   #token: string | undefined;
   #signedIn: SignedIn | undefined;
-  /** How far the server's clock is ahead of this machine's. */
-  #clockOffsetMs = 0;
+  readonly #clock = new ServerClock();
+  readonly #timer: CallTimer;
+  readonly #qualityWatch: QualityWatch;
+  readonly #devices: DeviceChoice;
+  #quality: Quality | undefined;
   #loaded: { key: string; device: Promise<Device> } | undefined;
   #connected: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -64,7 +73,8 @@ export class VerbatimClient extends Emitter<ClientEvents> {
       events: this,
       request: (method, params) => this.#session.request(method, params),
       device: () => this.#device(),
-      microphone: options.microphone,
+      wish: () => ({ constraints: options.microphone, id: this.#devices.microphoneId }),
+      onMicrophone: () => void this.#devices.tell(),
       audio: this.#audio,
     });
     this.#rest = new Rest({
@@ -72,7 +82,20 @@ export class VerbatimClient extends Emitter<ClientEvents> {
       token: async (fresh) => (fresh ? undefined : this.#token) ?? (await this.#newToken()),
     });
     this.#evidence = new Evidence({ origin, events: this, rest: this.#rest });
-    this.on('call', (call) => this.#setInterrupted(call));
+    this.#devices = new DeviceChoice({ audio: this.#audio, events: this, calls: this.#calls });
+    this.#timer = new CallTimer(this.#clock, (seconds) => this.emit('timer', { seconds }));
+    this.#qualityWatch = new QualityWatch(
+      () => this.#calls.stats(),
+      (quality) => {
+        this.#quality = quality;
+        this.emit('quality', quality);
+      },
+    );
+    this.on('call', (call) => {
+      this.#setInterrupted(call);
+      this.#timer.update(call);
+      this.#qualityWatch.update(call);
+    });
   }
 
   // Who and what
@@ -104,10 +127,20 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     return this.#calls.muted;
   }
 
+  /** What this user may start and see by their role; everything before the first sign-in. */
+  get may(): Permissions {
+    const { voice = true, secure = true, recordings = true } = this.#signedIn?.may ?? {};
+    return { voice, secure, recordings };
+  }
+
+  /** The newest figures of the running call, or the last ones of the call before. */
+  get quality(): Quality | undefined {
+    return this.#quality;
+  }
+
   /** How long the call has been active, by the server's clock; 0 before. For an mm:ss timer. */
   get durationMs(): number {
-    const activeAt = this.call?.activeAt;
-    return activeAt ? Math.max(0, Date.now() + this.#clockOffsetMs - Date.parse(activeAt)) : 0;
+    return this.#clock.sinceMs(this.call?.activeAt);
   }
 
   // Connection
@@ -125,6 +158,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
       addEventListener('online', this.#wake);
       document.addEventListener('visibilitychange', this.#wake);
       addEventListener('pagehide', this.#leavePage);
+      this.#devices.watch();
       this.#session.wake();
     });
     return this.#connected;
@@ -140,6 +174,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     removeEventListener('online', this.#wake);
     document.removeEventListener('visibilitychange', this.#wake);
     removeEventListener('pagehide', this.#leavePage);
+    this.#devices.unwatch();
     // Before the socket goes, so that the reason is the true one.
     this.#calls.end('hangup');
     await this.#session.close();
@@ -219,9 +254,41 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     return this.#calls.stats();
   }
 
+  // Devices
+
+  /** The microphones and loudspeakers of this machine, and which are used. The event `devices` tells of changes. */
+  devices(): Promise<Devices> {
+    return this.#devices.list();
+  }
+
+  /**
+   * Uses this microphone, in the running call at once and without a gap, and in those to come; without an id, the
+   * browser's choice. Should it be gone when a call begins, another one takes its place.
+   * @throws VerbatimClientError `microphone_missing`, `microphone_busy`, …: the call goes on with the one it has
+   */
+  setMicrophone(id?: string): Promise<void> {
+    return this.#devices.setMicrophone(id);
+  }
+
+  /**
+   * Plays the other side here; without an id, on the system's usual loudspeaker.
+   * @throws VerbatimClientError `speaker_unsupported`, `speaker_missing`, `speaker_denied`
+   */
+  setSpeaker(id?: string): Promise<void> {
+    return this.#devices.setSpeaker(id);
+  }
+
+  // Calls that were
+
+  /** The calls of a chat that this user took part in, of both modes, newest first (F18). */
+  listCalls(chatId: string, page?: PageQuery): Promise<CallHistoryPage> {
+    return this.#rest.listCalls(chatId, page);
+  }
+
   // Recordings
 
-  listRecordings(chatId: string, page?: { limit?: number; cursor?: string }): Promise<RecordingPage> {
+  /** The secure calls of a chat, newest first. */
+  listRecordings(chatId: string, page?: PageQuery): Promise<RecordingPage> {
     return this.#rest.listRecordings(chatId, page);
   }
 
@@ -232,6 +299,42 @@ export class VerbatimClient extends Emitter<ClientEvents> {
   /** An address for `<audio crossorigin="use-credentials">`, or with `attachment` for a link that saves the file. */
   playbackUrl(recordingId: string, disposition?: Disposition): Promise<string> {
     return this.#rest.playbackUrl(recordingId, disposition);
+  }
+
+  /** The waveform, in audiowaveform's JSON form (version 2); the caller is channel 0. */
+  peaks(recordingId: string): Promise<Waveform> {
+    return this.#rest.peaks(recordingId);
+  }
+
+  /** Transcript and chat messages, as far as the app supplied them, in the order of time (F27). */
+  timeline(recordingId: string): Promise<Timeline> {
+    return this.#rest.timeline(recordingId);
+  }
+
+  /** Who listed, played or downloaded it, newest first (F39). */
+  accessLog(recordingId: string, page?: PageQuery): Promise<AccessPage> {
+    return this.#rest.accessLog(recordingId, page);
+  }
+
+  /**
+   * Loads a recording into an audio element, and goes on where it stood when its address runs out. The page plays,
+   * pauses and seeks the element itself. `onError` hears what ends it later on.
+   * @throws VerbatimClientError `recording_not_ready`, `recording_failed`, …
+   */
+  async loadRecording(
+    audio: HTMLAudioElement,
+    recordingId: string,
+    onError?: (error: VerbatimClientError) => void,
+  ): Promise<Playback> {
+    const address = (): Promise<string> => this.#rest.playbackUrl(recordingId);
+    const playback = new RecordingPlayback({ audio, recordingId, address, onError });
+    await playback.open();
+    return playback;
+  }
+
+  /** Saves the audio file. @throws VerbatimClientError `recording_not_ready`, … */
+  async download(recordingId: string): Promise<void> {
+    saveFrom(await this.#rest.playbackUrl(recordingId, 'attachment'));
   }
 
   // Evidence
@@ -271,11 +374,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
    * @throws VerbatimClientError `recording_not_ready`, `no_evidence`, …
    */
   async downloadBundle(recordingId: string): Promise<void> {
-    const link = document.createElement('a');
-    link.href = await this.#rest.playbackUrl(recordingId, 'bundle');
-    // The server names the file; on another origin it alone decides that it is saved.
-    link.download = '';
-    link.click();
+    saveFrom(await this.#rest.playbackUrl(recordingId, 'bundle'));
   }
 
   // How
@@ -314,7 +413,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
 
   #onSignedIn(answer: SignedIn): void {
     this.#signedIn = answer;
-    this.#clockOffsetMs = Date.parse(answer.serverTime) - Date.now();
+    this.#clock.sync(answer.serverTime);
     // Before any call, because it takes tens of milliseconds; whoever needs it gets its error.
     this.#device().catch(() => {});
     this.#calls.onSignedIn(answer);
@@ -348,6 +447,14 @@ export class VerbatimClient extends Emitter<ClientEvents> {
 /** What a person agrees to, once they were shown this text. */
 export function consentTo({ sha256, version, locale }: Disclosure): Consent {
   return { disclosureSha256: sha256, disclosureVersion: version, locale };
+}
+
+function saveFrom(url: string): void {
+  const link = document.createElement('a');
+  link.href = url;
+  // The server names the file; on another origin it alone decides that it is saved.
+  link.download = '';
+  link.click();
 }
 
 /** Not randomUUID, which a page without HTTPS does not have: such a page still gets the error that says so. */

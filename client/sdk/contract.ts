@@ -19,6 +19,51 @@ export interface ClientOptions {
   audio?: HTMLAudioElement;
 }
 
+/** What `devices()` tells. Labels are empty until the person has allowed the microphone once (a rule of browsers). */
+export interface Devices {
+  microphones: MediaDeviceChoice[];
+  speakers: MediaDeviceChoice[];
+  /** Of the running call, or else the chosen one; absent while it is the browser's choice. */
+  microphoneId?: string;
+  /** Absent while it is the system's usual one. */
+  speakerId?: string;
+  /** False where the browser plays on the system's loudspeaker only: then offer no choice. */
+  speakerSelectable: boolean;
+}
+
+export interface MediaDeviceChoice {
+  id: string;
+  label: string;
+}
+
+/** How the last two seconds of a call were. A figure is absent while it is not known. */
+export interface Quality {
+  /** The worse of both directions. */
+  level: QualityLevel;
+  /** Of what this side receives, 0 to 100. */
+  lossPercent?: number;
+  jitterMs?: number;
+  /** To the media server and back; in a peer-to-peer call, to the other side and back. */
+  rttMs?: number;
+  /** Of what this side sends, as the receiver reports it. */
+  sent?: { lossPercent?: number; jitterMs?: number };
+}
+
+export type QualityLevel = 'good' | 'fair' | 'poor';
+
+/** A recording that plays in an `<audio>` element of the page; see `VerbatimClient.play`. */
+export interface Playback {
+  readonly recordingId: string;
+  /** Lets the element go. */
+  close(): void;
+}
+
+/** Which page of a list: `cursor` is the `next` of the page before. */
+export interface PageQuery {
+  limit?: number;
+  cursor?: string;
+}
+
 export interface ClientEvents {
   /** The signaling connection; `error` says why it is closed for good. */
   connection: { state: ConnectionState; error?: VerbatimClientError };
@@ -34,6 +79,12 @@ export interface ClientEvents {
   interrupted: boolean;
   /** This side's mute switch. */
   muted: boolean;
+  /** Once a second while a call is active, whole seconds by the server's clock; the first one is 0. */
+  timer: { seconds: number };
+  /** Every two seconds while a call is active. */
+  quality: Quality;
+  /** A device came or went, or another one is used. */
+  devices: Devices;
   /** A recording of one of this user's chats changed its state. */
   recording: NotificationParams<'recording.changed'>;
   /** A signed head of the running capture, kept by this browser. */

@@ -7,6 +7,12 @@ export const CLIENT_ERRORS = {
   microphone_missing: 'No microphone was found. Connect one and call again.',
   microphone_busy:
     'The microphone cannot be used: another program may have it. Close that program and call again.',
+  microphone_replaced: 'The microphone is gone: another one is used now.',
+  speaker_missing: 'The loudspeaker is gone: the usual one is used now.',
+  speaker_denied:
+    'The browser does not allow this loudspeaker. Allow the microphone in the address bar and choose again.',
+  speaker_unsupported: 'This browser does not let a page choose the loudspeaker: choose it in the system.',
+  playback_failed: 'The recording cannot be played now. Try again in a while.',
   playback_blocked: 'The browser blocks sound until you click on the page.',
   insecure_page: 'Calls need a page served over HTTPS (or from localhost).',
   webrtc_unsupported: 'This browser has no WebRTC. Use a current Firefox, Chromium, Edge or Safari.',

@@ -1,9 +1,11 @@
 import type { Device } from 'mediasoup-client';
 import type { CallView, ConsumerParams, Method, Params, Result } from '#protocol';
+import type { OpenMicrophone } from './call-microphone.ts';
+import { CallMicrophone } from './call-microphone.ts';
 import type { VerbatimClientError } from './errors.ts';
 import { asClientError } from './errors.ts';
 import { CallMedia } from './media.ts';
-import { openMicrophone } from './microphone.ts';
+import type { MicrophoneWish } from './microphone.ts';
 import type { CallStats } from './stats.ts';
 import { emptyStats } from './stats.ts';
 
@@ -11,11 +13,15 @@ export interface LocalCallDeps {
   request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
   /** The loaded device, the same for every call of a connection. */
   device(): Promise<Device>;
-  constraints: MediaTrackConstraints | undefined;
+  /** Which microphone the page wishes, now. */
+  wish(): MicrophoneWish;
+  openMicrophone: OpenMicrophone;
   /** Plays the other side. */
   audio: HTMLAudioElement;
   onFailed(call: LocalCall, error: VerbatimClientError): void;
   onTrouble(error: VerbatimClientError): void;
+  /** Another microphone is used than before. */
+  onMicrophone(): void;
 }
 
 const ORDER: readonly CallView['state'][] = ['ringing', 'connecting', 'active', 'ended'];
@@ -29,10 +35,8 @@ export class LocalCall {
   readonly #over = new AbortController();
   #view: CallView | undefined;
   #media: CallMedia | undefined;
-  #track: MediaStreamTrack | undefined;
-  #opening: Promise<MediaStreamTrack> | undefined;
+  readonly #microphone: CallMicrophone;
   #early: ConsumerParams[] = [];
-  #muted = false;
   #stats = emptyStats();
   /** Settles when the last figures are read and the transports are closed. */
   #last: Promise<void> | undefined;
@@ -40,6 +44,14 @@ export class LocalCall {
   constructor(deps: LocalCallDeps, view?: CallView) {
     this.#deps = deps;
     this.#view = view;
+    this.#microphone = new CallMicrophone({
+      wish: deps.wish,
+      signal: this.#over.signal,
+      open: deps.openMicrophone,
+      replace: async (track) => this.#media?.replaceTrack(track),
+      onChanged: deps.onMicrophone,
+      onTrouble: deps.onTrouble,
+    });
   }
 
   get view(): CallView | undefined {
@@ -51,7 +63,7 @@ export class LocalCall {
   }
 
   get muted(): boolean {
-    return this.#muted;
+    return this.#microphone.muted;
   }
 
   /** Takes the newer view; an answer that was overtaken by a notification never turns the state back. */
@@ -62,13 +74,8 @@ export class LocalCall {
     return true;
   }
 
-  /** Opens the microphone once; the second call waits for the same one. */
-  microphone(): Promise<MediaStreamTrack> {
-    this.#opening ??= openMicrophone(this.#deps.constraints, this.#over.signal).then((track) => {
-      this.#use(track);
-      return track;
-    });
-    return this.#opening;
+  get microphone(): CallMicrophone {
+    return this.#microphone;
   }
 
   /** Opens the media of this call. The answer is not waited for by the caller: failures go to `onFailed`. */
@@ -79,7 +86,7 @@ export class LocalCall {
   }
 
   async #openMedia(callId: string): Promise<void> {
-    const microphone = this.microphone();
+    const microphone = this.#microphone.open();
     // It is awaited only after the server's answer; a refusal in between has an owner too.
     microphone.catch(() => {});
     const device = await this.#deps.device();
@@ -94,7 +101,15 @@ export class LocalCall {
       onFailed: (error) => this.#deps.onFailed(this, error),
     });
     for (const offer of this.#early.splice(0)) this.#media.offer(offer);
-    await this.#media.start(opened, microphone);
+    let sent: MediaStreamTrack | undefined;
+    await this.#media.start(opened, async () => {
+      const first = await microphone;
+      sent = this.#microphone.track ?? first;
+      return sent;
+    });
+    // It may have been exchanged before there was anything to exchange it in.
+    const { track } = this.#microphone;
+    if (!this.over && track !== undefined && track !== sent) await this.#media.replaceTrack(track);
   }
 
   /** The other side's audio can be received. */
@@ -102,15 +117,6 @@ export class LocalCall {
     if (this.over) return;
     if (this.#media) this.#media.offer(params);
     else if (this.#early.length < 2) this.#early.push(params);
-  }
-
-  /**
-   * Silence instead of no packets: a disabled track goes on as (DTX) silence, so the leg's clock runs on, the
-   * recording shows a silent span and not a hole, and a call that begins muted still arms its recorder.
-   */
-  setMuted(muted: boolean): void {
-    this.#muted = muted;
-    if (this.#track) this.#track.enabled = !muted;
   }
 
   mend(): void {
@@ -128,7 +134,7 @@ export class LocalCall {
   close(): void {
     if (this.over) return;
     this.#over.abort();
-    this.#track?.stop();
+    this.#microphone.stop();
     this.#deps.audio.srcObject = null;
     const media = this.#media;
     if (media === undefined) return;
@@ -140,24 +146,6 @@ export class LocalCall {
     );
     const timeout = new Promise((resolve) => setTimeout(resolve, LAST_STATS_MS));
     this.#last = Promise.race([last, timeout]).then(() => media.close());
-  }
-
-  async #replaceMicrophone(): Promise<void> {
-    if (this.over) return;
-    try {
-      const track = await openMicrophone(this.#deps.constraints, this.#over.signal);
-      this.#use(track);
-      await this.#media?.replaceTrack(track);
-    } catch (error) {
-      if (!this.over) this.#deps.onTrouble(asClientError(error, 'microphone_missing'));
-    }
-  }
-
-  #use(track: MediaStreamTrack): void {
-    this.#track = track;
-    track.enabled = !this.#muted;
-    // Unplugged: the event does not come for a track that this page stopped.
-    track.addEventListener('ended', () => void this.#replaceMicrophone());
   }
 
   #play(track: MediaStreamTrack): void {

@@ -50,7 +50,7 @@ export class CallMedia {
   }
 
   /** Builds both transports as soon as the server opened them, and sends as soon as there is a microphone. */
-  async start(opened: Promise<Result<'media.open'>>, microphone: Promise<MediaStreamTrack>): Promise<void> {
+  async start(opened: Promise<Result<'media.open'>>, microphone: () => Promise<MediaStreamTrack>): Promise<void> {
     const { send, recv } = await opened;
     if (this.#closed) return;
     const { device } = this.#deps;
@@ -63,7 +63,7 @@ export class CallMedia {
       this.#deps.request('media.produce', params).then(({ producerId }) => done({ id: producerId }), failed);
     });
     for (const offer of this.#early.splice(0)) void this.#consume(offer);
-    const track = await microphone;
+    const track = await microphone();
     if (this.#closed) return;
     const producer = await sending.produce({
       track,
@@ -83,7 +83,7 @@ export class CallMedia {
     else void this.#consume(params);
   }
 
-  /** A new microphone in the place of one that was unplugged. */
+  /** Another microphone in the place of the present one, without a gap in what is sent. */
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
     await this.#producer?.replaceTrack({ track });
   }

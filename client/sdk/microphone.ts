@@ -27,18 +27,28 @@ export function assertCanCall(): void {
   }
 }
 
+/** Which microphone, and how: both are wishes of the page. */
+export interface MicrophoneWish {
+  constraints: MediaTrackConstraints | undefined;
+  /** Absent: the browser's choice. */
+  id: string | undefined;
+}
+
 /**
  * Opens the microphone. When `signal` aborts while the browser still asks the person, the track that comes
  * afterwards is stopped at once: no microphone stays on for a call that is over.
- * @throws VerbatimClientError `microphone_denied`, `microphone_missing`, `microphone_busy` or `call_over`
+ * @throws VerbatimClientError `microphone_denied`, `microphone_missing` (also when the wished one is not there),
+ *   `microphone_busy` or `call_over`
  */
-export async function openMicrophone(
-  constraints: MediaTrackConstraints | undefined,
-  signal: AbortSignal,
-): Promise<MediaStreamTrack> {
+export async function openMicrophone(wish: MicrophoneWish, signal: AbortSignal): Promise<MediaStreamTrack> {
+  const audio = {
+    ...VOICE,
+    ...wish.constraints,
+    ...(wish.id === undefined ? {} : { deviceId: { exact: wish.id } }),
+  };
   let stream: MediaStream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ audio: { ...VOICE, ...constraints } });
+    stream = await navigator.mediaDevices.getUserMedia({ audio });
   } catch (error) {
     const name = error instanceof DOMException ? error.name : '';
     throw new VerbatimClientError(REASONS[name] ?? 'microphone_busy', undefined, { cause: error });

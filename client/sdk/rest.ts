@@ -8,7 +8,9 @@ import type {
   RecordingEvidence,
   RecordingPage,
 } from '#protocol';
+import type { PageQuery } from './contract.ts';
 import { asClientError, VerbatimClientError } from './errors.ts';
+import type { AccessPage, CallHistoryPage, Timeline, Waveform } from '#protocol';
 
 export interface RestOptions {
   /** `https://host`, without a path. */
@@ -26,16 +28,30 @@ export class Rest {
   }
 
   /** Newest first. `next` of the answer is the `cursor` of the next page. */
-  listRecordings(chatId: string, page: { limit?: number; cursor?: string } = {}): Promise<RecordingPage> {
-    const query = new URLSearchParams();
-    if (page.limit !== undefined) query.set('limit', String(page.limit));
-    if (page.cursor !== undefined) query.set('cursor', page.cursor);
-    const suffix = query.size > 0 ? `?${query}` : '';
-    return this.#fetch(`/v1/chats/${encodeURIComponent(chatId)}/recordings${suffix}`);
+  listRecordings(chatId: string, page?: PageQuery): Promise<RecordingPage> {
+    return this.#fetch(`/v1/chats/${encodeURIComponent(chatId)}/recordings${search(page)}`);
+  }
+
+  /** Newest first, of both modes. */
+  listCalls(chatId: string, page?: PageQuery): Promise<CallHistoryPage> {
+    return this.#fetch(`/v1/chats/${encodeURIComponent(chatId)}/calls${search(page)}`);
   }
 
   getRecording(recordingId: string): Promise<Recording> {
     return this.#fetch(`/v1/recordings/${encodeURIComponent(recordingId)}`);
+  }
+
+  peaks(recordingId: string): Promise<Waveform> {
+    return this.#fetch(`/v1/recordings/${encodeURIComponent(recordingId)}/peaks`);
+  }
+
+  timeline(recordingId: string): Promise<Timeline> {
+    return this.#fetch(`/v1/recordings/${encodeURIComponent(recordingId)}/timeline`);
+  }
+
+  /** Newest first. */
+  accessLog(recordingId: string, page?: PageQuery): Promise<AccessPage> {
+    return this.#fetch(`/v1/recordings/${encodeURIComponent(recordingId)}/access${search(page)}`);
   }
 
   /**
@@ -103,6 +119,13 @@ export class Rest {
       throw asClientError(error, 'connection_lost');
     }
   }
+}
+
+function search({ limit, cursor }: PageQuery = {}): string {
+  const query = new URLSearchParams();
+  if (limit !== undefined) query.set('limit', String(limit));
+  if (cursor !== undefined) query.set('cursor', cursor);
+  return query.size > 0 ? `?${query}` : '';
 }
 
 async function problem(response: Response): Promise<VerbatimClientError> {

@@ -11,8 +11,14 @@ export interface CallStats {
     /** Grows by level² × seconds of everything that was played: 0 means that nothing was ever heard. */
     totalAudioEnergy: number;
   };
-  outbound: { packets: number; bytes: number; audioLevel: number };
-  /** Milliseconds to the media server and back; undefined until it is measured. */
+  outbound: {
+    packets: number;
+    bytes: number;
+    audioLevel: number;
+    /** What the receiver says of it (RTCP); absent until it has said anything. Jitter in seconds. */
+    reported?: { lost: number; jitter: number };
+  };
+  /** Milliseconds to the media server (peer to peer: to the other side) and back; undefined until it is measured. */
   rttMs: number | undefined;
   send: string;
   recv: string;
@@ -55,6 +61,11 @@ export function readStats(send: TransportReport | undefined, recv: TransportRepo
       stats.outbound.bytes = numberOf(entry.bytesSent);
     } else if (entry.type === 'media-source') {
       stats.outbound.audioLevel = numberOf(entry.audioLevel);
+    } else if (entry.type === 'remote-inbound-rtp') {
+      stats.outbound.reported = { lost: numberOf(entry.packetsLost), jitter: numberOf(entry.jitter) };
+      const seconds = entry.roundTripTime;
+      // The path's own time is newer, where the browser tells it.
+      if (typeof seconds === 'number') stats.rttMs ??= seconds * 1000;
     } else if (entry.type === 'candidate-pair' && entry.nominated === true) {
       const seconds = entry.currentRoundTripTime;
       if (typeof seconds === 'number') stats.rttMs = seconds * 1000;
