@@ -1,13 +1,18 @@
 import type { types } from 'mediasoup-client';
 import { Device } from 'mediasoup-client';
 import type {
+  AccessPage,
+  CallHistoryPage,
   CallMode,
   CallView,
   Consent,
   Disclosure,
   Disposition,
+  Permissions,
   Recording,
   RecordingPage,
+  Timeline,
+  Waveform,
 } from '#protocol';
 import { CallTimer } from './call-timer.ts';
 import { Calls } from './calls.ts';
@@ -19,7 +24,6 @@ import { VerbatimClientError } from './errors.ts';
 import type { EvidenceState } from './evidence.ts';
 import { Evidence } from './evidence.ts';
 import type { KeptReceipt } from './evidence-store.ts';
-import type { AccessPage, CallHistoryPage, Permissions, Timeline, Waveform } from '#protocol';
 import type { LedgerProblem } from './ledger-watch.ts';
 import { RecordingPlayback } from './playback.ts';
 import { QualityWatch } from './quality.ts';

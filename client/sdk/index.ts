@@ -2,6 +2,10 @@
 // Not here: anything that is seen (client/ui, client/demo); what a call may do (the server decides).
 // Imported by: client/ui, client/demo, and messengers, as dist/sdk/verbatim.js.
 export type {
+  AccessEvent,
+  AccessPage,
+  CallHistoryItem,
+  CallHistoryPage,
   CallMode,
   CallView,
   Consent,
@@ -10,9 +14,14 @@ export type {
   EndReason,
   ErrorCode,
   Grant,
+  Permissions,
   Recording,
   RecordingPage,
   RecordingState,
+  Timeline,
+  TimelineMessage,
+  TranscriptSegment,
+  Waveform,
 } from '#protocol';
 export { consentTo, VerbatimClient } from './client.ts';
 export type {
@@ -29,17 +38,6 @@ export type { ClientErrorCode } from './errors.ts';
 export { VerbatimClientError } from './errors.ts';
 export type { EvidenceState } from './evidence.ts';
 export type { EvidenceVerdict, KeptReceipt } from './evidence-store.ts';
-export type {
-  AccessEvent,
-  AccessPage,
-  CallHistoryItem,
-  CallHistoryPage,
-  Permissions,
-  Timeline,
-  TimelineMessage,
-  TranscriptSegment,
-  Waveform,
-} from '#protocol';
 export type { LedgerProblem } from './ledger-watch.ts';
 export type { ConnectionState } from './session.ts';
 export type { CallStats } from './stats.ts';

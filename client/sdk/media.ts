@@ -50,7 +50,10 @@ export class CallMedia {
   }
 
   /** Builds both transports as soon as the server opened them, and sends as soon as there is a microphone. */
-  async start(opened: Promise<Result<'media.open'>>, microphone: () => Promise<MediaStreamTrack>): Promise<void> {
+  async start(
+    opened: Promise<Result<'media.open'>>,
+    microphone: () => Promise<MediaStreamTrack>,
+  ): Promise<void> {
     const { send, recv } = await opened;
     if (this.#closed) return;
     const { device } = this.#deps;

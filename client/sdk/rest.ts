@@ -1,4 +1,6 @@
 import type {
+  AccessPage,
+  CallHistoryPage,
   ConsistencyProof,
   Disposition,
   ErrorCode,
@@ -7,10 +9,11 @@ import type {
   Recording,
   RecordingEvidence,
   RecordingPage,
+  Timeline,
+  Waveform,
 } from '#protocol';
 import type { PageQuery } from './contract.ts';
 import { asClientError, VerbatimClientError } from './errors.ts';
-import type { AccessPage, CallHistoryPage, Timeline, Waveform } from '#protocol';
 
 export interface RestOptions {
   /** `https://host`, without a path. */

@@ -66,6 +66,7 @@ export function signedIn(changes: Record<string, unknown> = {}): Record<string, 
     serverTime: new Date(now).toISOString(),
     tokenExpiresAt: new Date(now + 3_600_000).toISOString(),
     graceMs: 15_000,
+    may: { voice: true, secure: true, recordings: true },
     routerRtpCapabilities: generateRouterRtpCapabilities(),
     ...changes,
   };
