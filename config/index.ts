@@ -6,4 +6,11 @@ export { ConfigError, loadConfig } from './load.ts';
 export type { Config, Setting } from './schema.ts';
 export { envNameOf, LOG_LEVELS, SETTINGS } from './schema.ts';
 export type { Secrets } from './secrets.ts';
-export { ensureSecretsDir, loadPassword, loadSecretFile, loadSecrets, SecretError } from './secrets.ts';
+export {
+  ensureSecretsDir,
+  loadIceSecret,
+  loadPassword,
+  loadSecretFile,
+  loadSecrets,
+  SecretError,
+} from './secrets.ts';

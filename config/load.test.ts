@@ -102,6 +102,41 @@ t.test('environment values become numbers, booleans and lists as the schema says
   t.equal(config.media.announcedAddress, '12');
 });
 
+t.test('F14 relays without their secret, and a way that no relay stands on, refuse to start', async (t) => {
+  const relay = {
+    VERBATIM_ICE_TURN_URLS: 'turn:relay.example.org:3478, turns:[2001:db8::1]:443?transport=tcp',
+  };
+  t.match(
+    problemsOf(() => loadConfig({ env: relay })),
+    [/^ice\.secretFile: expected a file with the secret/],
+  );
+  t.match(
+    problemsOf(() => loadConfig({ env: { VERBATIM_ICE_RELAY_ONLY: 'true' } })),
+    [/^ice\.turnUrls: expected at least one relay/],
+  );
+  const config = loadConfig({ env: { ...relay, VERBATIM_ICE_SECRET: 'correct-horse-battery' } });
+  t.strictSame(config.ice.turnUrls, ['turn:relay.example.org:3478', 'turns:[2001:db8::1]:443?transport=tcp']);
+  for (const secret of ['short', 'a secret with some spaces in it']) {
+    const problems = problemsOf(() => loadConfig({ env: { ...relay, VERBATIM_ICE_SECRET: secret } }));
+    t.match(problems, [/^ice\.secret: expected the secret/]);
+    t.notMatch(problems.join(), new RegExp(secret), 'and what was given is not repeated');
+  }
+  for (const url of [
+    'turn:',
+    'stun:a.example',
+    'https://a.example',
+    'turn:a.example:70000',
+    'turn:a@b.example',
+  ]) {
+    const env = { VERBATIM_ICE_TURN_URLS: url, VERBATIM_ICE_SECRET: 'correct-horse-battery' };
+    t.match(
+      problemsOf(() => loadConfig({ env })),
+      [/^ice\.turnUrls: expected a list/],
+      `${url} is refused`,
+    );
+  }
+});
+
 t.test('relative paths in the file are relative to its folder, others to the working folder', async (t) => {
   const path = fileWith(t, 'dataDir: state\ntls: {certFile: tls/c.pem, keyFile: /k.pem}\n');
   const config = loadConfig({ path, env: {}, cwd });

@@ -173,6 +173,15 @@ function conflictsOf(config: Config): string[] {
       `recorder.announcedIp: expected the address that the media workers reach the recorder by, because recorder.ip is ${config.recorder.ip}, got nothing`,
     );
   }
+  const { turnUrls, secret, secretFile, relayOnly } = config.ice;
+  if (turnUrls.length > 0 && secret === undefined && secretFile === undefined) {
+    conflicts.push(
+      'ice.secretFile: expected a file with the secret of the relays in ice.turnUrls (or VERBATIM_ICE_SECRET), got nothing',
+    );
+  }
+  if (relayOnly && turnUrls.length === 0) {
+    conflicts.push('ice.turnUrls: expected at least one relay, because ice.relayOnly is true, got none');
+  }
   const lastPort = config.media.basePort + (config.media.workers ?? 1) - 1;
   if (lastPort > 65_535) {
     conflicts.push(

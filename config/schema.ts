@@ -44,6 +44,20 @@ const serviceUrl = (expected: string, protocols: readonly string[]) =>
     protocols.includes(URL.parse(value)?.protocol ?? ''),
   );
 
+/** STUN and TURN servers (RFC 7064, RFC 7065). Browsers warn of more than a few, and each costs time at every call. */
+const iceUrls = (pattern: RegExp, expected: string) =>
+  Type.Refine(
+    Type.Array(Type.String(), { default: [], maxItems: 4, expected }),
+    (list) =>
+      new Set(list).size === list.length &&
+      list.every((url) => pattern.test(url) && Number(/:(\d+)(\?|$)/.exec(url)?.[1] ?? 1) <= 65_535),
+  );
+
+/** Short enough to be guessed is no secret; a space is a slip of whoever pasted it. */
+export function isIceSecret(text: string): boolean {
+  return /^\S{16,256}$/.test(text);
+}
+
 /** `192.0.2.1` or `10.0.0.0/8`. A prefix of no bits would believe everybody. */
 function isAddressOrNetwork(text: string): boolean {
   const [address = '', prefix, ...rest] = text.split('/');
@@ -120,6 +134,31 @@ export const ConfigSchema = Type.Object(
           maximum: 1,
           expected: 'a share of one core from 0.05 to 1',
         }),
+      },
+      closed,
+    ),
+    ice: Type.Object(
+      {
+        stunUrls: iceUrls(
+          /^stuns?:([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$/,
+          'a list of up to 4 URLs such as stun:turn.example.org:3478',
+        ),
+        turnUrls: iceUrls(
+          /^turns?:([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(\?transport=(udp|tcp))?$/,
+          'a list of up to 4 URLs such as turn:turn.example.org:3478 or turns:turn.example.org:5349?transport=tcp',
+        ),
+        secretFile: Type.Optional(file('a file with the secret that the relays know')),
+        secret: Type.Optional(
+          Type.Refine(
+            Type.String({
+              secret: true,
+              expected: 'the secret that the relays know: 16 to 256 characters without spaces',
+            }),
+            isIceSecret,
+          ),
+        ),
+        credentialSeconds: count(3_600, 60, 86_400),
+        relayOnly: Type.Boolean({ default: false, expected: 'true or false' }),
       },
       closed,
     ),

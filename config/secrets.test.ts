@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { loadSecretFile, loadSecrets, SecretError } from './index.ts';
+import { loadConfig, loadIceSecret, loadSecretFile, loadSecrets, SecretError } from './index.ts';
 
 const run = promisify(execFile);
 const FILES = ['grant.key', 'postgres.password', 'seal.key'];
@@ -105,3 +105,22 @@ t.test('a secret of another room gets the same care', async (t) => {
   );
   t.equal(statSync(path).mode & 0o777, 0o600);
 });
+
+t.test(
+  'F14 the secret of the relays comes from its file or the environment, and from no open file',
+  async (t) => {
+    const path = join(t.testdir({}), 'turn.secret');
+    const env = { VERBATIM_ICE_TURN_URLS: 'turn:relay.example.org', VERBATIM_ICE_SECRET_FILE: path };
+    const { ice } = loadConfig({ env });
+    t.throws(() => loadIceSecret(ice), SecretError, 'a missing file is no secret');
+    writeFileSync(path, 'correct-horse-battery\n', { mode: 0o600 });
+    t.equal(loadIceSecret(ice), 'correct-horse-battery');
+    t.equal(loadIceSecret({ ...ice, secret: 'another-one-of-the-same' }), 'another-one-of-the-same');
+    t.equal(loadIceSecret({ ...ice, turnUrls: [] }), undefined, 'without relays nothing is read');
+    writeFileSync(path, 'short\n');
+    t.throws(() => loadIceSecret(ice), /does not hold the secret of a relay/);
+    writeFileSync(path, 'correct-horse-battery\n');
+    chmodSync(path, 0o644);
+    t.throws(() => loadIceSecret(ice), /can be read by other users/);
+  },
+);

@@ -12,6 +12,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Config } from './schema.ts';
+import { isIceSecret } from './schema.ts';
 
 /** The server's own secrets. They are made on first start and never have a default. */
 export interface Secrets {
@@ -63,6 +65,27 @@ export function loadPassword(dataDir: string): string {
     );
   }
   return password;
+}
+
+/**
+ * The secret that relays share with this server, from the setting or from its file; undefined without relays.
+ * @throws SecretError when the file is missing, can be read by others, or holds no secret
+ */
+export function loadIceSecret({ turnUrls, secret, secretFile }: Config['ice']): string | undefined {
+  if (turnUrls.length === 0) return undefined;
+  if (secret !== undefined) return secret;
+  const path = secretFile ?? '';
+  const text = readSecret(path);
+  if (text === undefined)
+    throw new SecretError(
+      `The secret file ${path} is missing (ice.secretFile): voice calls need it for their relays.`,
+    );
+  if (!isIceSecret(text)) {
+    throw new SecretError(
+      `The secret file ${path} does not hold the secret of a relay: 16 to 256 characters without spaces (ice.secretFile).`,
+    );
+  }
+  return text;
 }
 
 function loadKey(path: string): Buffer {

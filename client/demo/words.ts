@@ -13,6 +13,9 @@ export function endSentence({ side, endReason, peer }: CallView): string {
     offline: `${name} is offline.`,
     answered_elsewhere: 'The call was answered on another device.',
     media_failed: 'Microphone or connection unavailable: the call could not be set up.',
+    peer_unreachable:
+      `No way to ${name} was found: there is no direct path and no relay. Try again from another network, ` +
+      'or ask the operator for a relay.',
     recorder_unavailable: 'The call could not be recorded, so it did not start. Nothing was heard.',
     recording_lost:
       'The recording was lost and could not be secured again, so the call was ended. Nothing was heard unrecorded.',

@@ -93,6 +93,18 @@ export const ERRORS = {
   },
   // During a call
   media_failed: { status: 502, rpc: -32030, fault: 'us', title: 'The media path failed' },
+  peer_unreachable: {
+    status: 502,
+    rpc: -32035,
+    fault: 'operator',
+    title: 'There is no direct path between the two sides, and no relay that both can reach',
+  },
+  wrong_media_path: {
+    status: 409,
+    rpc: -32036,
+    fault: 'caller',
+    title: 'A voice call goes from browser to browser, a secure call through the server',
+  },
   recorder_unavailable: {
     status: 503,
     rpc: -32031,

@@ -7,6 +7,7 @@ export * from './history.ts';
 export * from './ids.ts';
 export * from './jobs.ts';
 export * from './listening.ts';
+export * from './peer.ts';
 export * from './policy.ts';
 export * from './rest.ts';
 export * from './signaling.ts';

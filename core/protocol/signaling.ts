@@ -48,6 +48,7 @@ export const END_REASONS = [
   'offline',
   'answered_elsewhere',
   'media_failed',
+  'peer_unreachable',
   'recorder_unavailable',
   'recording_lost',
   'connection_lost',
