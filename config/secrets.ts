@@ -21,6 +21,8 @@ export interface Secrets {
   grantKey: Buffer;
   /** AES-256-GCM key under which the secrets of apps are stored, 32 bytes. */
   sealKey: Buffer;
+  /** Makes the pseudonyms of the access log, 32 bytes. */
+  accessNameKey: Buffer;
   /** Password of the embedded PostgreSQL: 43 URL-safe characters. */
   postgresPassword: string;
 }
@@ -51,6 +53,7 @@ export function loadSecrets(dataDir: string): Secrets {
   return {
     grantKey: loadKey(join(dir, 'grant.key')),
     sealKey: loadKey(join(dir, 'seal.key')),
+    accessNameKey: loadKey(join(dir, 'access-names.key')),
     postgresPassword: loadPassword(dataDir),
   };
 }

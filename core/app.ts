@@ -5,19 +5,27 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config, Secrets } from '#config';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
-import { dataPaths, generateServerIdentity, Ledger, openSealed, readIdentity } from '#store';
+import {
+  accessPaths,
+  accessSignerDir,
+  dataPaths,
+  generateServerIdentity,
+  Ledger,
+  openSealed,
+  readIdentity,
+} from '#store';
 import { createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from './auth/index.ts';
 import { CallService } from './call/index.ts';
 import { currentDisclosure } from './db/calls.ts';
 import type { Database } from './db/index.ts';
 import { directoryOf, holdLock, openDatabase, permissionsFor, startEmbeddedPostgres } from './db/index.ts';
 import { overdueRecordings } from './db/recordings.ts';
-import { Alarms, Evidence, Scrubber } from './evidence/index.ts';
+import { AccessLog, Alarms, Evidence, Scrubber } from './evidence/index.ts';
 import type { HealthCheck } from './health/index.ts';
 import { healthOf } from './health/index.ts';
 import type { HttpApp } from './http/index.ts';
 import { buildHttp } from './http/index.ts';
-import { Bundles, History, Library, Timelines, Verifiers } from './library/index.ts';
+import { Bundles, History, Library, Listeners, Timelines, Verifiers } from './library/index.ts';
 import type { MediaServer } from './media/index.ts';
 import { createMediaServer } from './media/index.ts';
 import { RecordingService } from './recording/index.ts';
@@ -88,6 +96,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
     const verifiers = new Verifiers({ paths, builtDir: join(CLIENT_DIR, 'verify') });
     const evidence = new Evidence({ db, paths, ledger, alarms, log, verifier: () => verifiers.keep() });
     opened.push({ name: 'evidence', close: () => evidence.close() });
+    const access = await openAccessLog(options, paths, ledger, alarms);
+    opened.push({ name: 'access log', close: () => access.close() });
     const scrubber = Scrubber.start({
       dataDir: config.dataDir,
       signerDir: signerDirOf(config),
@@ -124,6 +134,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       sessions,
       signer: new GrantSigner(secrets.grantKey),
       openRecording: sealed,
+      access,
       bundles: new Bundles({ paths, evidence, verifiers, openRecording: sealed }),
       log,
     });
@@ -145,9 +156,13 @@ export async function buildApp(options: AppOptions): Promise<App> {
       library,
       history: new History(db),
       timelines: new Timelines(db, library),
+      listeners: new Listeners(db, library, access),
       evidence,
       health: () =>
-        healthOf(options.version, healthChecks({ db, media, recording, ledger, alarms, scrubber, config })),
+        healthOf(
+          options.version,
+          healthChecks({ db, media, recording, ledger, access, alarms, scrubber, config }),
+        ),
       clientDir: CLIENT_DIR,
       ...(demoAllowed(config, log) ? { demo: await openDemo({ db, sealKey: secrets.sealKey }) } : {}),
       signaling: (app) =>
@@ -216,6 +231,27 @@ function openLedger({ config, log, version }: AppOptions, paths: DataPaths, alar
     onAlarm: (problem) => void alarms.raise('ledger_fault', 'log', problem),
     ...(origin === undefined ? {} : { origin }),
   });
+}
+
+/** The second log of the folder: who listened. Its heads are anchored in the first one. */
+async function openAccessLog(
+  { config, secrets, log, version }: AppOptions,
+  paths: DataPaths,
+  main: Ledger,
+  alarms: Alarms,
+): Promise<AccessLog> {
+  const ledger = await Ledger.open({
+    paths: accessPaths(paths),
+    signerDir: accessSignerDir(signerDirOf(config)),
+    version,
+    log,
+    onAlarm: (problem) => void alarms.raise('access_unwritable', 'log', problem),
+    origin: `${main.origin}/access`,
+  });
+  const access = new AccessLog({ ledger, main, nameKey: secrets.accessNameKey, alarms, log });
+  // What an earlier run did not come to anchor.
+  void access.anchor();
+  return access;
 }
 
 /** Beside the data folder and not in it: a copy of the data that is put back does not bring the memory along. */
@@ -315,11 +351,12 @@ function healthChecks(parts: {
   media: MediaServer;
   recording: RecordingService;
   ledger: Ledger;
+  access: AccessLog;
   alarms: Alarms;
   scrubber: Scrubber;
   config: Config;
 }): HealthCheck[] {
-  const { db, media, recording, ledger, alarms, scrubber, config } = parts;
+  const { db, media, recording, ledger, access, alarms, scrubber, config } = parts;
   return [
     {
       name: 'database',
@@ -371,6 +408,16 @@ function healthChecks(parts: {
             `${open.length} alarms are open; the oldest: ${first.kind} ${first.subject}: ${first.detail}`,
           );
         return `${ledger.size} entries`;
+      },
+    },
+    {
+      name: 'access log',
+      // Calls go on, and nothing is listed or played.
+      vital: false,
+      ask: async () => {
+        if (access.trouble !== undefined)
+          throw new Error(`the access log takes no entries, so nothing is played: ${access.trouble}`);
+        return undefined;
       },
     },
     { name: 'scrubber', vital: false, ask: async () => scrubber.health() },

@@ -89,6 +89,17 @@ export async function findPeaks(
   return row?.peaks ?? undefined;
 }
 
+/** The two parties of a recording with the names that they have now. Who may know of it was asked before. */
+export async function findParties(
+  db: Database,
+  recordingId: string,
+): Promise<{ userId: string; name: string }[]> {
+  return db.sql<{ userId: string; name: string }[]>`
+    select u.id as "userId", u.name from recordings r
+    join users u on u.app_id = r.app_id and u.id in (r.caller_id, r.callee_id)
+    where r.id = ${recordingId}`;
+}
+
 function columns(db: Database) {
   return db.sql`
     select r.id, r.call_id as "callId", r.chat_id as "chatId", c.mode, r.state, r.reason,

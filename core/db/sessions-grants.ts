@@ -72,6 +72,7 @@ export interface GrantRow {
   appId: string;
   userId: string;
   sessionId: string;
+  chatId: string;
   disposition: Disposition;
   endsAt: Date;
   startedAt: Date;
@@ -93,6 +94,7 @@ export async function useGrant(db: Database, id: string, now: Date): Promise<Gra
       and (g.first_used_at is not null or g.first_use_before > ${now})
     returning g.id, g.recording_id as "recordingId", g.app_id as "appId", g.user_id as "userId",
       g.session_id as "sessionId", g.disposition, g.ends_at as "endsAt", r.started_at as "startedAt",
+      r.chat_id as "chatId",
       r.size_bytes::float8 as "sizeBytes", r.sha256, r.format`;
   return row;
 }

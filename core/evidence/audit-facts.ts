@@ -1,5 +1,6 @@
 import type { Entry } from '#ledger';
 import type { Side } from '#protocol';
+import type { Anchor } from './audit-access.ts';
 import type { ConsentBody, FinalBody, JournalStateBody, StartBody } from './audit-bodies.ts';
 import { consentBody, endBody, finalBody, startBody, statesBody } from './audit-bodies.ts';
 import type { FindingKind, FindingSink } from './audit-report.ts';
@@ -39,6 +40,8 @@ export class FactsReader {
   lastMs: number | undefined;
   /** Entries that could not be read: what is missing in the facts may stand in them. */
   unread = 0;
+  /** Heads of the access log that the ledger keeps. */
+  readonly anchors: Anchor[] = [];
   readonly #mine: (recordingId: string) => boolean;
   readonly #findings: FindingSink | undefined;
   #last: { ms: number; mono: number; boot: string } | undefined;
@@ -51,6 +54,7 @@ export class FactsReader {
 
   add(index: number, hash: Buffer, entry: Entry): void {
     this.#clock(index, entry);
+    if (entry.t === 'audit.anchor') this.#anchor(index, entry);
     const recording = SUBJECT.exec(entry.sub)?.[1];
     if (recording === undefined || !this.#mine(recording)) return;
     let facts = this.recordings.get(recording);
@@ -62,6 +66,17 @@ export class FactsReader {
     if (this.unread > 0) return;
     if (problem !== undefined) this.#fault('entry_body', index, recording, problem);
     this.#order(facts, index, entry);
+  }
+
+  #anchor(index: number, { d: { size, root } }: Entry): void {
+    if (typeof size === 'number' && typeof root === 'string') this.anchors.push({ entry: index, size, root });
+    else
+      this.#findings?.add({
+        severity: 'fault',
+        kind: 'entry_body',
+        entry: index,
+        problem: 'anchors no head',
+      });
   }
 
   /** Consents, start, final: nothing that needs the one before may come first. */

@@ -20,6 +20,7 @@ export const FINDING_KINDS = {
   audio: 'audio that is not what was entered',
   not_removed: 'files of removed recordings',
   quarantine: 'quarantined files',
+  access_log: 'the log of who listened contradicts itself or the ledger',
   signer_memory: 'the memory of the signer',
   clock_step: 'steps of the clock',
   uncovered: 'entries newer than the checkpoint',
@@ -54,6 +55,8 @@ export interface AuditCounts {
   /** Only with the key. */
   decrypted: number;
   quarantined: number;
+  /** Entries of the access log. */
+  accesses: number;
   bytes: number;
 }
 
@@ -94,6 +97,7 @@ export class AuditFindings implements FindingSink {
     openings: 0,
     decrypted: 0,
     quarantined: 0,
+    accesses: 0,
     bytes: 0,
   };
   readonly #kept = { fault: [] as Finding[], note: [] as Finding[] };

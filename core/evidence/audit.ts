@@ -4,7 +4,8 @@ import type { NoteVerifier } from '#ledger';
 import { LedgerError, openVerifier, parseCheckpoint } from '#ledger';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
-import { dataPaths, isErrno } from '#store';
+import { accessPaths, accessSignerDir, dataPaths, isErrno } from '#store';
+import { auditAccess } from './audit-access.ts';
 import type { AuditFolder, RecordingFiles } from './audit-files.ts';
 import { listRecordingFiles, readSmall, statOf, walkForLinks } from './audit-files.ts';
 import { auditJournals } from './audit-journals.ts';
@@ -75,7 +76,9 @@ export async function auditFolder(options: AuditOptions): Promise<AuditReport> {
   const pace = new Pace({ bytesPerSecond, signal, onProgress, now, wait });
   const folder: AuditFolder = { dataDir, findings, pace };
   const paths = dataPaths(dataDir);
-  for (const dir of [paths.ledger, paths.quarantine]) pace.totalBytes += await walkForLinks(folder, dir);
+  const access = accessPaths(paths).ledger;
+  for (const dir of [paths.ledger, access, paths.quarantine])
+    pace.totalBytes += await walkForLinks(folder, dir);
   for (const dir of [paths.keys, paths.verifiers]) await walkForLinks(folder, dir);
   const quarantined = await auditQuarantine(folder, paths.quarantine);
   const audit: Audit = { options, paths, folder, quarantined };
@@ -117,6 +120,10 @@ async function auditPass(
     sizes,
     findings: first ? folder.findings : undefined,
   });
+  if (first) {
+    const memory = signerDir === undefined ? undefined : accessSignerDir(signerDir);
+    await auditAccess(folder, paths, memory, read.facts.anchors);
+  }
   const recordings = rotated(
     [...new Set([...files.keys(), ...read.facts.recordings.keys()])],
     options.from ?? 0,

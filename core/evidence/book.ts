@@ -161,7 +161,7 @@ export function subjectOf(recordingId: string): string {
 }
 
 /** The work goes on when the time is up; only the waiting ends. */
-async function inTime<T>(work: Promise<T>, timeoutMs: number, message: string): Promise<T> {
+export async function inTime<T>(work: Promise<T>, timeoutMs: number, message: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(message)), timeoutMs);

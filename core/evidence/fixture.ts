@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { Consent } from '#protocol';
 import type { DataPaths, LedgerOptions } from '#store';
-import { dataPaths, Ledger } from '#store';
+import { accessPaths, accessSignerDir, dataPaths, Ledger } from '#store';
 import { acceptCall, insertCall } from '../db/calls.ts';
 import type { Database } from '../db/index.ts';
 import { addDisclosure, insertApp, putChat, putUser } from '../db/index.ts';
 import type { RecordingRow } from '../db/recordings.ts';
 import { changeRecording, insertRecording, keepReport } from '../db/recordings.ts';
+import { AccessLog } from './access.ts';
 import { Alarms } from './alarms.ts';
 import type { LedgerPort } from './book.ts';
 import type { CallFacts } from './calls.ts';
@@ -28,6 +29,9 @@ export interface TestEvidence {
   ledger: Ledger;
   paths: DataPaths;
   alarms: Alarms;
+  /** The access log with a log of its own, and that log. */
+  access: AccessLog;
+  accessLedger: Ledger;
   /** What was logged as an error. */
   errors: { fields: object; message: string }[];
 }
@@ -73,7 +77,24 @@ export async function testEvidence(
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
   });
   t.teardown(() => evidence.close());
-  return { evidence, ledger, paths, alarms, errors };
+  const accessLedger = await Ledger.open({
+    paths: accessPaths(paths),
+    signerDir: accessSignerDir(join(dir, 'signer')),
+    version: '0.0.0',
+    log,
+    onAlarm: (problem) => void alarms.raise('access_unwritable', 'log', problem),
+    origin: `${ledger.origin}/access`,
+  });
+  const access = new AccessLog({
+    ledger: accessLedger,
+    main: ledger,
+    nameKey: randomBytes(32),
+    alarms,
+    log,
+    ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+  });
+  t.teardown(() => access.close());
+  return { evidence, ledger, paths, alarms, access, accessLedger, errors };
 }
 
 /** For tests: the ledger with single verbs replaced, also while the test runs. */

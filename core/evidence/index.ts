@@ -1,6 +1,8 @@
 // evidence: what is entered in the ledger about calls and recordings, signed for their parties, and read back.
 // Not here: the tree and the notes (#ledger), the ledger's files (#store), who may ask (core/http, core/library).
 // Imported by: core/call, core/recording, core/library, core/http, core/app.ts, scripts.
+export type { Access, AccessActor, AccessLogOptions, FoundAccess } from './access.ts';
+export { AccessLog } from './access.ts';
 export type { AlarmKind, Log } from './alarms.ts';
 export { ALARM_KINDS, Alarms } from './alarms.ts';
 export type { LedgerPort } from './book.ts';

@@ -87,6 +87,12 @@ t.test('F20 F30 who may do what: both parties alike, everybody else as if there 
       rest: 404,
     },
     {
+      what: 'see who listened',
+      request: ['GET', `${one}/access`],
+      allowed: { server: 200, caller: 200, callee: 200 },
+      rest: 404,
+    },
+    {
       what: 'write a transcript',
       request: ['PUT', `/v1/calls/${recording.callId}/transcript`, { segments: [] }],
       allowed: { server: 204, foreignServer: 404 },

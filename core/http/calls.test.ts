@@ -1,7 +1,8 @@
 import t from 'tap';
+import type { AccessEvent } from '#protocol';
 import { testDatabase } from '../db/fixture.ts';
 import type { HttpFixture, TestApp } from './fixture.ts';
-import { httpFixture } from './fixture.ts';
+import { cookieOf, httpFixture } from './fixture.ts';
 
 const db = await testDatabase(t);
 
@@ -197,4 +198,86 @@ t.test('F12 F30 a role that may not read recordings sees none of them, by any ro
     { default: all, roles: { guest: { ...all, delete: true } } },
   ])
     t.equal((await send(acme.server, 'PUT', '/v1/policy', wrong)).statusCode, 400, JSON.stringify(wrong));
+});
+
+t.test('F31 F39 both parties see who listed, played and downloaded, also the app’s server', async (t) => {
+  const fixture = await httpFixture(t, db);
+  const { http, addRecording, url } = fixture;
+  const acme = await people(fixture, 'listened');
+  const { id } = await addRecording({ appId: 'listened', chatId: 'c1', callerId: 'alice', calleeId: 'bob' });
+  const get = async (who: string, path: string) =>
+    (await http.inject({ url: path, headers: { authorization: who } })).json();
+  const alice = await acme.user('alice');
+  const bob = await acme.user('bob');
+  await get(acme.server, '/v1/chats/c1/recordings');
+  await get(bob, `/v1/recordings/${id}/peaks`);
+  await get(bob, `/v1/recordings/${id}`);
+  for (const disposition of ['inline', 'attachment']) {
+    const granted = await http.inject({
+      method: 'POST',
+      url: `/v1/recordings/${id}/grants`,
+      headers: { authorization: bob },
+      payload: { disposition },
+    });
+    const headers = { cookie: cookieOf(granted.headers) };
+    for (const range of ['bytes=0-9', 'bytes=10-19'])
+      await (await fetch(`${url}${granted.json().url}`, { headers: { ...headers, range } })).arrayBuffer();
+  }
+  const seen = await get(alice, `/v1/recordings/${id}/access`);
+  t.match(
+    seen.events.map(
+      (event: AccessEvent) => `${event.action} ${event.actor.kind} ${event.actor.userId ?? ''}`,
+    ),
+    [
+      'download user bob',
+      'grant user bob',
+      'stream user bob',
+      'grant user bob',
+      'view user bob',
+      'list app ',
+    ],
+    'ranges of one grant and looks within a minute are one access',
+  );
+  t.match(seen.events[0].actor, { name: "bob's name" });
+  t.strictSame(await get(bob, `/v1/recordings/${id}/access`), seen, 'both parties see the same');
+  const first = await get(alice, `/v1/recordings/${id}/access?limit=4`);
+  const second = await get(alice, `/v1/recordings/${id}/access?limit=4&cursor=${first.next}`);
+  t.strictSame([...first.events, ...second.events], seen.events);
+  t.notOk('next' in second);
+});
+
+t.test('F31 nothing is listed, granted or streamed that cannot be entered before', async (t) => {
+  const fixture = await httpFixture(t, db);
+  const { http, addRecording, evidence, url, store } = fixture;
+  const acme = await people(fixture, 'closed');
+  const { id } = await addRecording({ appId: 'closed', chatId: 'c1', callerId: 'alice', calleeId: 'bob' });
+  const authorization = await acme.user('alice');
+  const grant = () =>
+    http.inject({
+      method: 'POST',
+      url: `/v1/recordings/${id}/grants`,
+      headers: { authorization },
+      payload: {},
+    });
+  const granted = await grant();
+  let opened = 0;
+  const open = store.open;
+  store.open = (recordingId) => {
+    opened += 1;
+    return open(recordingId);
+  };
+  await evidence.accessLedger.close();
+  for (const path of ['/v1/chats/c1/recordings', `/v1/recordings/${id}`, `/v1/recordings/${id}/timeline`]) {
+    const answer = await http.inject({ url: path, headers: { authorization } });
+    t.equal(answer.statusCode, 503, path);
+    t.equal(answer.json().code, 'unavailable');
+  }
+  t.equal((await grant()).statusCode, 503);
+  const stream = await fetch(`${url}${granted.json().url}`, {
+    headers: { cookie: cookieOf(granted.headers) },
+  });
+  t.equal(stream.status, 503);
+  t.match(await stream.json(), { code: 'unavailable' });
+  t.equal(opened, 0, 'the file was not even opened');
+  t.equal(fixture.library.streams, 0, 'and no place is kept for it');
 });

@@ -9,7 +9,7 @@ import type {
 import type { DemoToken, Directory, Health } from '#protocol';
 import type { Authenticator, Origins } from '../auth/index.ts';
 import type { Evidence } from '../evidence/index.ts';
-import type { History, Library, Timelines } from '../library/index.ts';
+import type { History, Library, Listeners, Timelines } from '../library/index.ts';
 
 /** The Fastify instance, with TypeBox schemas as the types of requests. */
 export type HttpApp = FastifyInstance<
@@ -41,6 +41,7 @@ export interface HttpDeps {
   library: Library;
   history: History;
   timelines: Timelines;
+  listeners: Listeners;
   evidence: Pick<Evidence, 'reading' | 'mismatches'>;
   health: () => Promise<Health>;
   /** Registers the WebSocket route; called before any other route is there. */

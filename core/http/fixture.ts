@@ -24,7 +24,7 @@ import { directoryOf, insertApp, insertAppKey, setAppOrigins } from '../db/index
 import type { TestEvidence } from '../evidence/fixture.ts';
 import { testEvidence } from '../evidence/fixture.ts';
 import type { SealedSource } from '../library/index.ts';
-import { History, Library, Timelines } from '../library/index.ts';
+import { History, Library, Listeners, Timelines } from '../library/index.ts';
 import { buildHttp } from './build.ts';
 import type { HttpApp, HttpDeps } from './deps.ts';
 import type { RouteEntry } from './method-guard.ts';
@@ -99,15 +99,16 @@ export async function httpFixture(
   const recipients = [await identityToRecipient(identity)];
   const sealed = (id: string) => ({ pay: join(dir, `${id}.pay`), hdr: join(dir, `${id}.hdr`) });
   const store: HttpFixture['store'] = { open: (id) => openSealed({ ...sealed(id), identity }) };
+  const evidence = await testEvidence(t, db);
   const library = new Library({
     db,
     sessions: new Sessions(db, nowMs),
     signer: new GrantSigner(randomBytes(32)),
     openRecording: (recordingId) => store.open(recordingId),
+    access: evidence.access,
     log,
     nowMs,
   });
-  const evidence = await testEvidence(t, db);
   const health: Health = { status: 'ok', version: '0.0.0', checks: { database: { ok: true } } };
   const http = await buildHttp({
     log,
@@ -123,6 +124,7 @@ export async function httpFixture(
     library,
     history: new History(db),
     timelines: new Timelines(db, library),
+    listeners: new Listeners(db, library, evidence.access),
     evidence: evidence.evidence,
     health: async () => health,
     ...overrides,

@@ -34,6 +34,7 @@ t.test('each route declares who may use it', async (t) => {
     'GET /v1/openapi.json none',
     'GET /v1/policy app',
     'GET /v1/recordings/:id either',
+    'GET /v1/recordings/:id/access either',
     'GET /v1/recordings/:id/chain/:epoch user',
     'GET /v1/recordings/:id/evidence user',
     'GET /v1/recordings/:id/peaks either',

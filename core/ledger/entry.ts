@@ -24,6 +24,8 @@ export const ENTRY_TYPES = [
   'removal.done',
   'expired',
   'audit.anchor',
+  // Of the access log only.
+  'access',
 ] as const;
 export type EntryType = (typeof ENTRY_TYPES)[number];
 

@@ -6,6 +6,7 @@ export { BundleSource, Bundles } from './bundle.ts';
 export { History } from './history.ts';
 export type { LibraryDeps } from './library.ts';
 export { GRANT_LIMITS, Library } from './library.ts';
+export { Listeners } from './listeners.ts';
 export type { Playback, SealedSource } from './playback.ts';
 export type { RangeAnswer } from './range.ts';
 export { answerRange } from './range.ts';

@@ -13,6 +13,7 @@ import {
   permissionsFor,
   useGrant,
 } from '../db/index.ts';
+import type { Access, AccessLog } from '../evidence/index.ts';
 import type { Bundles } from './bundle.ts';
 import type { SealedSource } from './playback.ts';
 import { Playback } from './playback.ts';
@@ -23,6 +24,8 @@ export interface LibraryDeps {
   sessions: Sessions;
   signer: GrantSigner;
   openRecording: (recordingId: string) => Promise<SealedSource>;
+  /** Every list, view and stream is entered before anything is served (F31). */
+  access: Pick<AccessLog, 'enter'>;
   /** Evidence bundles; without them none is granted. */
   bundles?: Pick<Bundles, 'has' | 'open'>;
   log: { warn(fields: object, message: string): void };
@@ -48,6 +51,7 @@ export const GRANT_LIMITS = {
 
 const BUNDLE_FORMAT = 'application/zip';
 const DISPOSITIONS = ['inline', 'attachment', 'bundle'] as const;
+const ACTIONS = { inline: 'stream', attachment: 'download', bundle: 'bundle' } as const;
 
 /** Recordings for those who may have them: lists, single ones, playback. */
 export class Library {
@@ -83,12 +87,29 @@ export class Library {
         throw new VerbatimError('bad_request', 'querystring/cursor: expected the `next` of an earlier page');
       }
     }
+    await this.#enter(viewer, { action: 'list', chatId });
     const limit = page.limit ?? GRANT_LIMITS.defaultPageSize;
     // One more than asked for tells whether another page follows.
     const rows = await listRecordings(db, viewer, chatId, { ...page, limit: limit + 1 });
     const recordings = rows.slice(0, limit);
     const next = rows.length > limit ? recordings.at(-1)?.id : undefined;
     return { recordings, ...(next === undefined ? {} : { next }) };
+  }
+
+  /**
+   * One recording for its viewer; entered once a minute.
+   * @throws VerbatimError as `get`, `unavailable`
+   */
+  async view(viewer: Viewer, recordingId: string): Promise<Recording> {
+    const recording = await this.get(viewer, recordingId);
+    const minute = Math.floor(this.#nowMs() / 60_000);
+    await this.#enter(viewer, {
+      action: 'view',
+      chatId: recording.chatId,
+      recordingId,
+      once: `${viewer.userId ?? ''}.${minute}`,
+    });
+    return recording;
   }
 
   /** @throws VerbatimError `role_not_allowed`; `not_found` for a recording that the viewer may not know of */
@@ -104,7 +125,7 @@ export class Library {
    * @throws VerbatimError as `get`; `recording_not_ready`, `recording_failed`; `not_found` for one without levels
    */
   async peaks(viewer: Viewer, recordingId: string): Promise<Waveform> {
-    mustBeAvailable(await this.get(viewer, recordingId));
+    mustBeAvailable(await this.view(viewer, recordingId));
     const peaks = await findPeaks(this.#deps.db, recordingId);
     if (peaks === undefined) throw new VerbatimError('not_found', 'this recording has no waveform');
     return waveformOf(peaks);
@@ -137,6 +158,8 @@ export class Library {
     const facts = { grantId: randomUUID(), endsAtS, sessionId: session.id, appId, userId, disposition };
     const firstUseBefore = new Date(nowMs + GRANT_LIMITS.firstUseMs);
     const endsAt = new Date(endsAtS * 1000);
+    const { chatId } = recording;
+    await this.#enter(request, { action: 'grant', chatId, recordingId, once: facts.grantId });
     await insertGrant(this.#deps.db, {
       id: facts.grantId,
       recordingId,
@@ -193,6 +216,13 @@ export class Library {
     // Entered before the next await: what ends grants must find it from now on.
     this.#playbacks.add(playback);
     try {
+      // Durable before the first byte; the ranges of one grant are one access.
+      await this.#enter(row, {
+        action: ACTIONS[row.disposition],
+        chatId: row.chatId,
+        recordingId: row.recordingId,
+        once: grantId,
+      });
       await playback.attach(() =>
         isBundle ? this.#openBundle(row.recordingId) : this.#deps.openRecording(row.recordingId),
       );
@@ -229,6 +259,11 @@ export class Library {
     this.#closed = true;
     clearInterval(this.#sweeper);
     await Promise.all([...this.#playbacks].map((playback) => playback.end('the server is shutting down')));
+  }
+
+  #enter({ appId, userId }: Viewer, access: Omit<Access, 'appId' | 'actor'>): Promise<void> {
+    const actor = userId === undefined ? ({ kind: 'app' } as const) : ({ kind: 'user', userId } as const);
+    return this.#deps.access.enter({ ...access, appId, actor });
   }
 
   /** An app's server may always; users as their role says (F30). */

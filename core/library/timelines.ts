@@ -14,9 +14,9 @@ import type { Library } from './library.ts';
 /** What an app supplies about its calls, and how it goes with the recording (F27). */
 export class Timelines {
   readonly #db: Database;
-  readonly #library: Pick<Library, 'get'>;
+  readonly #library: Pick<Library, 'view'>;
 
-  constructor(db: Database, library: Pick<Library, 'get'>) {
+  constructor(db: Database, library: Pick<Library, 'view'>) {
     this.#db = db;
     this.#library = library;
   }
@@ -42,7 +42,7 @@ export class Timelines {
 
   /** @throws VerbatimError `not_found` for a recording that the viewer may not know of */
   async of(viewer: Viewer, recordingId: string): Promise<Timeline> {
-    const { state } = await this.#library.get(viewer, recordingId);
+    const { state } = await this.#library.view(viewer, recordingId);
     // What was said goes with the recording that said it.
     if (state === 'removed' || state === 'expired') return { segments: [], messages: [] };
     const row = await findTimeline(this.#db, recordingId);

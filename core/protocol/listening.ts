@@ -118,6 +118,14 @@ export const AccessEvent = Type.Object({
 });
 export type AccessEvent = Type.Static<typeof AccessEvent>;
 
+export const AccessQuery = Type.Object(
+  {
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+    cursor: Type.Optional(Type.String({ maxLength: 16 })),
+  },
+  closed,
+);
+
 /** `GET /v1/recordings/:id/access`: who listed, played or downloaded it, newest first (F39). */
 export const AccessPage = Type.Object({
   events: Type.Array(AccessEvent),

@@ -59,7 +59,7 @@ export { foldChain, lightChain, MAX_LIGHT_BLOCKS } from './light-chain.ts';
 export type { LogRecovery, ReplayedJournal } from './log-recovery.ts';
 export { listJournals, recoverLog, recoverLogs } from './log-recovery.ts';
 export type { DataPaths } from './paths.ts';
-export { dataPaths, journalName, parseJournalName } from './paths.ts';
+export { accessPaths, accessSignerDir, dataPaths, journalName, parseJournalName } from './paths.ts';
 export type { Quarantined, QuarantinedFile, QuarantineNote } from './quarantine.ts';
 export { quarantine } from './quarantine.ts';
 export type { SealFileOptions, SealResult } from './seal-file.ts';

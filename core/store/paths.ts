@@ -67,6 +67,21 @@ export function dataPaths(dataDir: string): DataPaths {
   };
 }
 
+/** The same for the access log, the second log of the folder: its own tree and key. */
+export function accessPaths(paths: DataPaths): DataPaths {
+  return {
+    ...paths,
+    ledger: join(paths.dataDir, 'access'),
+    ledgerKey: join(paths.secrets, 'access.key'),
+    ledgerVkeys: join(paths.keys, 'access.vkeys'),
+  };
+}
+
+/** Where the signer of the access log remembers its last head. */
+export function accessSignerDir(signerDir: string): string {
+  return join(signerDir, 'access');
+}
+
 export const IDENTITY_FILE = 'server.age';
 export const RECIPIENTS_FILE = 'recording.pub';
 

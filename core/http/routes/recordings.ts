@@ -1,5 +1,7 @@
 import { Type } from 'typebox';
 import {
+  AccessPage,
+  AccessQuery,
   ExternalId,
   Grant,
   PostGrantBody,
@@ -18,7 +20,7 @@ const params = Type.Object({ id: Uuid });
 const tags = ['recordings'];
 
 /** The recordings of a chat and the way to play one. Nothing here changes or deletes a recording (F21, F22). */
-export function recordingRoutes(app: HttpApp, { library }: HttpDeps): void {
+export function recordingRoutes(app: HttpApp, { library, listeners }: HttpDeps): void {
   app.get(
     '/v1/chats/:id/recordings',
     {
@@ -44,7 +46,7 @@ export function recordingRoutes(app: HttpApp, { library }: HttpDeps): void {
         response: { 200: Recording, default: problems },
       },
     },
-    async (request) => library.get(viewerOf(request), request.params.id),
+    async (request) => library.view(viewerOf(request), request.params.id),
   );
   app.get(
     '/v1/recordings/:id/peaks',
@@ -60,6 +62,23 @@ export function recordingRoutes(app: HttpApp, { library }: HttpDeps): void {
     async (request, reply) => {
       reply.header('cache-control', 'private, no-store');
       return library.peaks(viewerOf(request), request.params.id);
+    },
+  );
+  app.get(
+    '/v1/recordings/:id/access',
+    {
+      config: { auth: 'either' },
+      schema: {
+        tags,
+        summary: 'Who listed, played or downloaded a recording, newest first',
+        params,
+        querystring: AccessQuery,
+        response: { 200: AccessPage, default: problems },
+      },
+    },
+    async (request, reply) => {
+      reply.header('cache-control', 'private, no-store');
+      return listeners.of(viewerOf(request), request.params.id, request.query);
     },
   );
   app.post(

@@ -252,14 +252,18 @@ export class Ledger {
 
   /** The durable entries of a subject, oldest first. */
   async entriesOf(sub: string): Promise<{ index: number; bytes: Buffer }[]> {
-    const { subjects } = this.#history;
-    const indexes: number[] = [];
-    for (let at = subjects.last(sub); at !== undefined; at = subjects.before(at)) {
-      if (at < this.size) indexes.push(at);
-    }
     const entries: { index: number; bytes: Buffer }[] = [];
-    for (const index of indexes.reverse()) entries.push({ index, bytes: await this.entry(index) });
+    for (const index of [...this.placesOf(sub)].reverse())
+      entries.push({ index, bytes: await this.entry(index) });
     return entries;
+  }
+
+  /** Where the durable entries of a subject stand, newest first; from memory. */
+  *placesOf(sub: string): Generator<number, void, void> {
+    const { subjects } = this.#history;
+    for (let at = subjects.last(sub); at !== undefined; at = subjects.before(at)) {
+      if (at < this.size) yield at;
+    }
   }
 
   /** Audit path of an entry in the tree of `size` entries, which is no larger than the published one. */
