@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from '../media-worker/command.ts';
@@ -25,10 +26,16 @@ export function typeChecks(root: string): Check[] {
         `types of ${folder === '.' ? 'the root' : folder}`,
         // Components are in client/ and admin/ only; the root has none, and plain tsc is faster.
         folder === '.' ? 'tsc' : 'vue-tsc',
-        ['-p', folder],
+        ['-p', folder, '--incremental', '--tsBuildInfoFile', buildInfo(root, folder)],
         'make the types true',
       ),
     );
+}
+
+/** What a check of the types has seen already: the second one takes a fraction of the time. One for each clone. */
+function buildInfo(root: string, folder: string): string {
+  const name = createHash('sha256').update(`${root}\n${folder}`).digest('hex').slice(0, 16);
+  return join(root, 'node_modules/.cache/verbatim-types', `${name}.tsbuildinfo`);
 }
 
 export const lint = toolCheck(
