@@ -14,7 +14,7 @@ import t from 'tap';
 import { loadConfig, loadIceSecret, loadSecretFile, loadSecrets, SecretError } from './index.ts';
 
 const run = promisify(execFile);
-const FILES = ['grant.key', 'postgres.password', 'seal.key'];
+const FILES = ['access-names.key', 'grant.key', 'postgres.password', 'seal.key'];
 
 t.test(
   'the first start makes every secret, for this user only, and later starts read the same',
@@ -23,6 +23,7 @@ t.test(
     const first = loadSecrets(dataDir);
     t.equal(first.grantKey.length, 32);
     t.equal(first.sealKey.length, 32);
+    t.equal(first.accessNameKey.length, 32);
     t.notOk(first.grantKey.equals(first.sealKey));
     t.match(first.postgresPassword, /^[A-Za-z0-9_-]{43}$/);
 
