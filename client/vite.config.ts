@@ -1,25 +1,36 @@
+import vue from '@vitejs/plugin-vue';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vite';
 
 const SDK_FILE = 'sdk/verbatim.js';
+const UI_FILE = 'ui/verbatim-ui.js';
 
-/** The built demo loads the same one file that messengers load, instead of sharing chunks with it. */
-const sdkAsOneFile: Plugin = {
-  name: 'sdk-as-one-file',
+const FILES: Readonly<Record<string, string>> = { sdk: SDK_FILE, ui: UI_FILE };
+
+/** What the elements and the demo import of other rooms is the file that messengers load: one copy in every page. */
+const ROOM_FILES: readonly [room: RegExp, door: RegExp, file: string][] = [
+  [/[/](demo|ui)[/]/, /^(\.\.[/])+sdk[/]index\.ts$/, SDK_FILE],
+  [/[/]demo[/]/, /^(\.\.[/])+ui[/]index\.ts$/, UI_FILE],
+];
+
+const roomsAsFiles: Plugin = {
+  name: 'rooms-as-files',
   apply: 'build',
   enforce: 'pre',
-  resolveId: (source, importer) =>
-    source === '../sdk/index.ts' && importer?.includes('/demo/')
-      ? { id: `../${SDK_FILE}`, external: true }
-      : null,
+  resolveId: (source, importer) => {
+    for (const [room, door, file] of ROOM_FILES) {
+      if (room.test(importer ?? '') && door.test(source)) return { id: `../${file}`, external: true };
+    }
+    return null;
+  },
 };
 
-/** One build, two entries: `dist/sdk/verbatim.js` and `dist/demo/index.html`. */
+/** One build, three entries: `dist/sdk/verbatim.js`, `dist/ui/verbatim-ui.js` and `dist/demo/index.html`. */
 export default defineConfig({
   root: import.meta.dirname,
   // The pages work under any path.
   base: './',
-  plugins: [sdkAsOneFile],
+  plugins: [roomsAsFiles, vue({ features: { optionsAPI: false } })],
   build: {
     outDir: 'dist',
     emptyOutDir: true,
@@ -27,10 +38,10 @@ export default defineConfig({
     sourcemap: true,
     modulePreload: false,
     rollupOptions: {
-      input: { sdk: 'sdk/index.ts', demo: 'demo/index.html' },
+      input: { sdk: 'sdk/index.ts', ui: 'ui/index.ts', demo: 'demo/index.html' },
       preserveEntrySignatures: 'strict',
       output: {
-        entryFileNames: (chunk) => (chunk.name === 'sdk' ? SDK_FILE : '[name]/[name]-[hash].js'),
+        entryFileNames: ({ name }) => FILES[name] ?? '[name]/[name]-[hash].js',
         assetFileNames: 'demo/[name]-[hash][extname]',
       },
     },

@@ -19,7 +19,12 @@ export const DISCLOSURE = {
   text: 'This call is recorded.',
   sha256: '8b0b85a94ff81da286bf600a0e4f94372085b4983e6a0f07f4d348a816aeff80',
 };
-const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
+const TYPES: Record<string, string> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+};
 
 export class Refusal {
   readonly code: ErrorCode;
@@ -37,6 +42,11 @@ type Route = (
   token: string | undefined,
   request: { query: URLSearchParams; sent: unknown },
 ) => Answer | Promise<Answer>;
+/** A page of a test, or a script or picture of it; its type is that of the path's extension. */
+interface Page {
+  text: string | Uint8Array;
+  headers?: Record<string, string>;
+}
 interface Request {
   method: Method;
   params: Record<string, unknown>;
@@ -106,6 +116,7 @@ async function json(stream: AsyncIterable<Uint8Array>): Promise<unknown> {
 export async function startScript(files: string) {
   const handlers = new Map<Method, Handler>();
   const routes = new Map<string, Route>();
+  const pages = new Map<string, Page>();
   const requests: Request[] = [];
   const fetched: string[] = [];
   const wake = new Set<() => void>();
@@ -126,6 +137,12 @@ export async function startScript(files: string) {
       });
       const text = typeof body === 'string' ? body : JSON.stringify(body);
       response.writeHead(status, { 'content-type': 'application/json' }).end(text);
+      return;
+    }
+    const page = pages.get(path);
+    if (page) {
+      response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? TYPES['.html'], ...page.headers });
+      response.end(page.text);
       return;
     }
     if (path === '/') {
@@ -175,6 +192,10 @@ export async function startScript(files: string) {
     /** Answers an HTTP request, `GET /path`. A body of text is sent as it is, everything else as JSON. */
     route(line: string, answer: Route): void {
       routes.set(line, answer);
+    },
+    /** Serves a page of a messenger, or a file of it. It stays over `reset`. */
+    page(path: string, page: Page): void {
+      pages.set(path, page);
     },
     /** The next request of this method after those that were waited for already. */
     async next(method: Method): Promise<Record<string, unknown>> {

@@ -151,6 +151,7 @@ t.test('the built client is served, and nothing beside it', async (t) => {
     dist: {
       demo: { 'index.html': '<!doctype html><title>Demo</title>', 'main.js': 'export {};', '.env': 'secret' },
       sdk: { 'verbatim.js': 'export const sdk = 1;' },
+      ui: { 'verbatim-ui.js': 'export const ui = 1;' },
     },
     'outside.txt': 'secret',
   });
@@ -164,8 +165,10 @@ t.test('the built client is served, and nothing beside it', async (t) => {
   t.match(page.headers['content-security-policy'], /script-src 'self'/);
   t.equal((await http.inject('/demo')).headers.location, '/demo/');
   t.equal((await http.inject('/')).headers.location, '/demo/');
-  const module = await http.inject('/sdk/verbatim.js');
-  t.match(module.headers, { 'content-type': /javascript/, 'cross-origin-resource-policy': 'cross-origin' });
+  for (const path of ['/sdk/verbatim.js', '/ui/verbatim-ui.js']) {
+    const { headers } = await http.inject(path);
+    t.match(headers, { 'content-type': /javascript/, 'cross-origin-resource-policy': 'cross-origin' }, path);
+  }
   const paths = [
     '/demo/.env',
     '/demo/missing.js',
@@ -176,6 +179,8 @@ t.test('the built client is served, and nothing beside it', async (t) => {
     '/sdk/../../outside.txt',
     '/sdk//etc/passwd',
     '/sdk/',
+    '/ui/',
+    '/ui/../../outside.txt',
     '/demo/%00',
   ];
   for (const path of paths) {

@@ -20,6 +20,7 @@ t.test('each route declares who may use it', async (t) => {
     'GET /demo/* none',
     'GET /media/:grantId grant',
     'GET /sdk/* none',
+    'GET /ui/* none',
     'GET /v1/chats/:id app',
     'GET /v1/chats/:id/calls either',
     'GET /v1/chats/:id/recordings either',

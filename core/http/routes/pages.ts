@@ -5,7 +5,7 @@ import type { HttpApp, HttpDeps } from '../deps.ts';
 
 const params = Type.Object({ '*': Type.String() });
 
-/** The built client: the SDK's modules for messengers' pages, and the demo messenger when it is on. */
+/** The built client: the modules for messengers' pages, and the demo messenger when it is on. */
 export async function pageRoutes(app: HttpApp, deps: HttpDeps): Promise<void> {
   app.get('/v1/openapi.json', { config: { auth: 'none' }, schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/json').send(JSON.stringify(app.swagger())),
@@ -15,11 +15,13 @@ export async function pageRoutes(app: HttpApp, deps: HttpDeps): Promise<void> {
   await app.register(staticFiles, { root: deps.clientDir, serve: false, dotfiles: 'ignore', index: false });
   const config = { auth: 'none' } as const;
   const schema = { hide: true, params };
-  app.get('/sdk/*', { config, schema }, async (request, reply) => {
-    // Pages of other sites import the module.
-    reply.header('cross-origin-resource-policy', 'cross-origin');
-    return sendFile(reply, `sdk/${request.params['*']}`);
-  });
+  for (const room of ['sdk', 'ui'] as const) {
+    app.get(`/${room}/*`, { config, schema }, async (request, reply) => {
+      // Pages of other sites import the modules.
+      reply.header('cross-origin-resource-policy', 'cross-origin');
+      return sendFile(reply, `${room}/${request.params['*']}`);
+    });
+  }
   if (deps.demo === undefined) return;
   app.get('/', { config, schema: { hide: true } }, async (_request, reply) => reply.redirect('/demo/'));
   app.get('/demo', { config, schema: { hide: true } }, async (_request, reply) => reply.redirect('/demo/'));
