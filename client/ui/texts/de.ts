@@ -5,6 +5,10 @@ const TECHNICAL: ErrorText = {
   todo: 'Laden Sie die Seite neu. Geschieht es wieder, sagen Sie es den Betreibern dieser App.',
 };
 const OPERATOR = 'Versuchen Sie es später noch einmal, oder sagen Sie es den Betreibern dieser App.';
+const UNREACHABLE: ErrorText = {
+  what: 'Ihre Netze erreichen einander nicht.',
+  todo: 'Nehmen Sie ein anderes Netz, etwa Mobilfunk, oder einen sicheren Anruf: Er geht über den Server.',
+};
 const SIGN_IN_AGAIN = 'Laden Sie die Seite neu, oder melden Sie sich neu an.';
 
 export const de: Texts = {
@@ -117,6 +121,7 @@ export const de: Texts = {
         todo: 'Prüfen Sie Ihr Netz und rufen Sie zurück. Manche Firmennetze sperren Anrufe.',
       },
     },
+    peer_unreachable: { caller: UNREACHABLE, callee: UNREACHABLE },
     recorder_unavailable: {
       caller: {
         what: 'Der Anruf konnte nicht aufgezeichnet werden und begann deshalb nicht.',
@@ -159,6 +164,7 @@ export const de: Texts = {
     unsupported_media_type: TECHNICAL,
     range_not_satisfiable: TECHNICAL,
     precondition_failed: TECHNICAL,
+    wrong_media_path: TECHNICAL,
     unauthorized: { what: 'Sie sind für Anrufe nicht angemeldet.', todo: SIGN_IN_AGAIN },
     token_expired: { what: 'Ihre Anmeldung für Anrufe ist abgelaufen.', todo: SIGN_IN_AGAIN },
     forbidden: { what: 'Das dürfen Sie hier nicht.', todo: 'Fragen Sie die Betreiber dieser App.' },
@@ -181,6 +187,10 @@ export const de: Texts = {
       what: 'Sichere Anrufe sind in dieser App ausgeschaltet.',
       todo: 'Nehmen Sie einen Sprachanruf, oder fragen Sie die Betreiber dieser App.',
     },
+    role_not_allowed: {
+      what: 'Solche Anrufe sind für Ihre Rolle nicht vorgesehen.',
+      todo: 'Fragen Sie die Betreiber dieser App.',
+    },
     user_offline: {
       what: '{name} ist offline.',
       todo: 'Hinterlassen Sie eine Nachricht: Dort klingelt es auch später nicht.',
@@ -202,6 +212,7 @@ export const de: Texts = {
       what: 'Mikrofon oder Verbindung nicht verfügbar.',
       todo: 'Prüfen Sie Ihr Netz und rufen Sie noch einmal an. Manche Firmennetze sperren Anrufe.',
     },
+    peer_unreachable: UNREACHABLE,
     recorder_unavailable: {
       what: 'Der Anruf konnte nicht aufgezeichnet werden und begann deshalb nicht.',
       todo: 'Versuchen Sie es gleich noch einmal, oder nehmen Sie einen Sprachanruf.',
@@ -234,6 +245,23 @@ export const de: Texts = {
     microphone_busy: {
       what: 'Mikrofon nicht verfügbar: Vielleicht benutzt es ein anderes Programm.',
       todo: 'Schließen Sie das andere Programm, und versuchen Sie es noch einmal.',
+    },
+    microphone_replaced: {
+      what: 'Ihr Mikrofon ist weg: Jetzt wird ein anderes benutzt.',
+      todo: 'Wählen Sie unten das gewünschte.',
+    },
+    speaker_missing: { what: 'Ihr Lautsprecher ist weg: Jetzt wird der übliche benutzt.' },
+    speaker_denied: {
+      what: 'Der Browser erlaubt diesen Lautsprecher nicht.',
+      todo: 'Erlauben Sie dieser Seite neben der Webadresse das Mikrofon, und wählen Sie noch einmal.',
+    },
+    speaker_unsupported: {
+      what: 'In diesem Browser kann eine Seite den Lautsprecher nicht wählen.',
+      todo: 'Wählen Sie ihn in den Einstellungen Ihres Systems.',
+    },
+    playback_failed: {
+      what: 'Die Aufnahme lässt sich gerade nicht abspielen.',
+      todo: 'Versuchen Sie es nachher noch einmal.',
     },
     playback_blocked: {
       what: 'Der Browser sperrt den Ton dieses Anrufs.',

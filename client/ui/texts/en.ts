@@ -6,6 +6,10 @@ const TECHNICAL: ErrorText = {
   todo: 'Reload the page. If it happens again, tell the people who run this app.',
 };
 const OPERATOR = 'Try again later, or tell the people who run this app.';
+const UNREACHABLE: ErrorText = {
+  what: 'Your networks could not reach each other.',
+  todo: 'Try another network, such as a mobile one, or make a secure call: it goes through the server.',
+};
 const SIGN_IN_AGAIN = 'Reload the page, or sign in again.';
 
 export const en: Texts = {
@@ -109,6 +113,7 @@ export const en: Texts = {
         todo: 'Check your network, then call back. Some company networks block calls.',
       },
     },
+    peer_unreachable: { caller: UNREACHABLE, callee: UNREACHABLE },
     recorder_unavailable: {
       caller: {
         what: 'The call could not be recorded, so it did not begin.',
@@ -148,6 +153,7 @@ export const en: Texts = {
     unsupported_media_type: TECHNICAL,
     range_not_satisfiable: TECHNICAL,
     precondition_failed: TECHNICAL,
+    wrong_media_path: TECHNICAL,
     unauthorized: { what: 'You are not signed in for calls.', todo: SIGN_IN_AGAIN },
     token_expired: { what: 'Your sign-in for calls has run out.', todo: SIGN_IN_AGAIN },
     forbidden: { what: 'You are not allowed to do this here.', todo: 'Ask the people who run this app.' },
@@ -167,6 +173,10 @@ export const en: Texts = {
       what: 'Secure calls are turned off in this app.',
       todo: 'Make a voice call, or ask the people who run this app.',
     },
+    role_not_allowed: {
+      what: 'Calls of this kind are not open to your role.',
+      todo: 'Ask the people who run this app.',
+    },
     user_offline: { what: '{name} is offline.', todo: 'Leave a message: nothing rings there later.' },
     user_busy: { what: '{name} is in another call.', todo: 'Try again in a while.' },
     already_in_call: {
@@ -179,6 +189,7 @@ export const en: Texts = {
       what: 'Microphone or connection unavailable.',
       todo: 'Check your network, then call again. Some company networks block calls.',
     },
+    peer_unreachable: UNREACHABLE,
     recorder_unavailable: {
       what: 'The call could not be recorded, so it did not begin.',
       todo: 'Try again in a moment, or make a voice call.',
@@ -212,6 +223,20 @@ export const en: Texts = {
       what: 'Microphone unavailable: another program may be using it.',
       todo: 'Close the other program, then try again.',
     },
+    microphone_replaced: {
+      what: 'Your microphone is gone: another one is used now.',
+      todo: 'Choose the one you want below.',
+    },
+    speaker_missing: { what: 'Your speaker is gone: the usual one is used now.' },
+    speaker_denied: {
+      what: 'The browser does not allow this speaker.',
+      todo: 'Allow the microphone for this page beside the web address, then choose again.',
+    },
+    speaker_unsupported: {
+      what: 'This browser does not let a page choose the speaker.',
+      todo: 'Choose it in the settings of your system.',
+    },
+    playback_failed: { what: 'The recording cannot be played at present.', todo: 'Try again in a while.' },
     playback_blocked: {
       what: 'The browser blocks the sound of this call.',
       todo: 'Press the button to hear {name}.',

@@ -5,6 +5,10 @@ const TECHNICAL: ErrorText = {
   todo: 'Vuelva a cargar la página. Si ocurre otra vez, avise a quienes gestionan esta aplicación.',
 };
 const OPERATOR = 'Inténtelo más tarde o avise a quienes gestionan esta aplicación.';
+const UNREACHABLE: ErrorText = {
+  what: 'Sus redes no pueden alcanzarse.',
+  todo: 'Pruebe con otra red, por ejemplo la móvil, o haga una llamada segura: pasa por el servidor.',
+};
 const SIGN_IN_AGAIN = 'Vuelva a cargar la página o inicie sesión de nuevo.';
 
 export const es: Texts = {
@@ -111,6 +115,7 @@ export const es: Texts = {
         todo: 'Compruebe su red y devuelva la llamada. Algunas redes de empresa bloquean las llamadas.',
       },
     },
+    peer_unreachable: { caller: UNREACHABLE, callee: UNREACHABLE },
     recorder_unavailable: {
       caller: {
         what: 'La llamada no se pudo grabar y por eso no empezó.',
@@ -153,6 +158,7 @@ export const es: Texts = {
     unsupported_media_type: TECHNICAL,
     range_not_satisfiable: TECHNICAL,
     precondition_failed: TECHNICAL,
+    wrong_media_path: TECHNICAL,
     unauthorized: { what: 'No ha iniciado sesión para llamar.', todo: SIGN_IN_AGAIN },
     token_expired: { what: 'Su sesión para llamar ha caducado.', todo: SIGN_IN_AGAIN },
     forbidden: {
@@ -178,6 +184,10 @@ export const es: Texts = {
       what: 'Las llamadas seguras están desactivadas en esta aplicación.',
       todo: 'Haga una llamada de voz o pregunte a quienes gestionan esta aplicación.',
     },
+    role_not_allowed: {
+      what: 'Su rol no permite este tipo de llamadas.',
+      todo: 'Pregunte a quienes gestionan esta aplicación.',
+    },
     user_offline: {
       what: '{name} no está en línea.',
       todo: 'Deje un mensaje: allí tampoco sonará más tarde.',
@@ -196,6 +206,7 @@ export const es: Texts = {
       what: 'Micrófono o conexión no disponibles.',
       todo: 'Compruebe su red y llame otra vez. Algunas redes de empresa bloquean las llamadas.',
     },
+    peer_unreachable: UNREACHABLE,
     recorder_unavailable: {
       what: 'La llamada no se pudo grabar y por eso no empezó.',
       todo: 'Inténtelo en un momento o haga una llamada de voz.',
@@ -231,6 +242,23 @@ export const es: Texts = {
     microphone_busy: {
       what: 'Micrófono no disponible: quizá lo usa otro programa.',
       todo: 'Cierre el otro programa e inténtelo de nuevo.',
+    },
+    microphone_replaced: {
+      what: 'Su micrófono ya no está: ahora se usa otro.',
+      todo: 'Elija abajo el que quiera.',
+    },
+    speaker_missing: { what: 'Su altavoz ya no está: ahora se usa el habitual.' },
+    speaker_denied: {
+      what: 'El navegador no permite este altavoz.',
+      todo: 'Permita el micrófono para esta página junto a la dirección web y elija de nuevo.',
+    },
+    speaker_unsupported: {
+      what: 'En este navegador una página no puede elegir el altavoz.',
+      todo: 'Elíjalo en los ajustes de su sistema.',
+    },
+    playback_failed: {
+      what: 'La grabación no se puede reproducir ahora.',
+      todo: 'Inténtelo dentro de un rato.',
     },
     playback_blocked: {
       what: 'El navegador bloquea el sonido de esta llamada.',

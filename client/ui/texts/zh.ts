@@ -5,6 +5,10 @@ const TECHNICAL: ErrorText = {
   todo: '请重新加载页面。如果再次出现，请告知本应用的运营方。',
 };
 const OPERATOR = '请稍后再试，或告知本应用的运营方。';
+const UNREACHABLE: ErrorText = {
+  what: '双方的网络无法互通。',
+  todo: '请换一个网络（例如移动网络），或使用安全通话：它经过服务器。',
+};
 const SIGN_IN_AGAIN = '请重新加载页面，或重新登录。';
 
 export const zh: Texts = {
@@ -99,6 +103,7 @@ export const zh: Texts = {
       caller: { what: '麦克风或网络连接不可用。', todo: '请检查网络后再次呼叫。有些公司网络会阻止通话。' },
       callee: { what: '麦克风或网络连接不可用。', todo: '请检查网络后回拨。有些公司网络会阻止通话。' },
     },
+    peer_unreachable: { caller: UNREACHABLE, callee: UNREACHABLE },
     recorder_unavailable: {
       caller: {
         what: '无法录音，因此通话没有开始。',
@@ -138,6 +143,7 @@ export const zh: Texts = {
     unsupported_media_type: TECHNICAL,
     range_not_satisfiable: TECHNICAL,
     precondition_failed: TECHNICAL,
+    wrong_media_path: TECHNICAL,
     unauthorized: { what: '您尚未登录通话服务。', todo: SIGN_IN_AGAIN },
     token_expired: { what: '您的通话登录已过期。', todo: SIGN_IN_AGAIN },
     forbidden: { what: '您在这里没有此权限。', todo: '请询问本应用的运营方。' },
@@ -154,6 +160,7 @@ export const zh: Texts = {
       what: '本应用已关闭安全通话。',
       todo: '请使用语音通话，或询问本应用的运营方。',
     },
+    role_not_allowed: { what: '您的角色不能使用此类通话。', todo: '请询问本应用的运营方。' },
     user_offline: { what: '{name}不在线。', todo: '请留言：对方上线后也不会响铃。' },
     user_busy: { what: '{name}正在另一个通话中。', todo: '请过一会儿再试。' },
     already_in_call: { what: '您已在通话中。', todo: '请先结束该通话，包括其他设备上的通话。' },
@@ -163,6 +170,7 @@ export const zh: Texts = {
       what: '麦克风或网络连接不可用。',
       todo: '请检查网络后再次呼叫。有些公司网络会阻止通话。',
     },
+    peer_unreachable: UNREACHABLE,
     recorder_unavailable: {
       what: '无法录音，因此通话没有开始。',
       todo: '请稍后再试，或使用语音通话。',
@@ -190,6 +198,14 @@ export const zh: Texts = {
       what: '麦克风不可用：可能正被其他程序使用。',
       todo: '请关闭其他程序，然后重试。',
     },
+    microphone_replaced: { what: '您的麦克风已断开：现在使用另一个。', todo: '请在下方选择。' },
+    speaker_missing: { what: '您的扬声器已断开：现在使用默认扬声器。' },
+    speaker_denied: {
+      what: '浏览器不允许使用此扬声器。',
+      todo: '请在网址旁允许此页面使用麦克风，然后重新选择。',
+    },
+    speaker_unsupported: { what: '在此浏览器中，页面无法选择扬声器。', todo: '请在系统设置中选择。' },
+    playback_failed: { what: '现在无法播放录音。', todo: '请稍后再试。' },
     playback_blocked: { what: '浏览器阻止了通话声音。', todo: '请按按钮以听到{name}的声音。' },
     insecure_page: {
       what: '此页面未加密，无法通话。',
