@@ -170,6 +170,7 @@ export const ConfigSchema = Type.Object(
         announcedIp: Type.Optional(ip()),
         port: port('the recorder’s UDP port', 0),
         maxCaptures: count(1_000, 1, 10_000),
+        finaliseLockSeconds: count(20, 5, 600),
       },
       closed,
     ),

@@ -10,6 +10,8 @@ export interface FinaliserOptions {
   log: Log;
   /** Recordings worked on at once. */
   concurrency: number;
+  /** A job whose finaliser has died is handed on after this time. */
+  lockMs?: number;
 }
 
 /**
@@ -26,11 +28,11 @@ export class Finaliser {
 
   static async open(options: FinaliserOptions): Promise<Finaliser> {
     const finaliser = new Finaliser(options);
-    const { queue, concurrency } = options;
+    const { queue, concurrency, lockMs } = options;
     await queue.takeFinalises(
       (job) => finaliser.#finalise(job),
       (job, error) => void finaliser.#giveUp(job, error),
-      concurrency,
+      { concurrency, ...(lockMs === undefined ? {} : { lockMs }) },
     );
     return finaliser;
   }

@@ -76,6 +76,7 @@ async function finalise(config: Config, log: Log): Promise<Running> {
     queue,
     log,
     concurrency: FINALISE_CONCURRENCY,
+    lockMs: config.recorder.finaliseLockSeconds * 1000,
   });
   return { close: () => finaliser.close() };
 }

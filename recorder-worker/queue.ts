@@ -28,6 +28,8 @@ const REPORT_BACKOFF_MS = 100;
  * within the seconds that a call waits.
  */
 const LOOK_AGAIN_S = 0.5;
+/** Kept up while a finaliser works, however long that takes. */
+const FINALISE_LOCK_MS = 20_000;
 
 /**
  * The end of the queue (protocol `QUEUES`) in a recorder or finaliser process: takes jobs and commands, reports
@@ -84,14 +86,15 @@ export class WorkerQueue {
 
   /**
    * Takes finalise jobs. A handler that throws is tried again later by the queue, and after the last attempt `failed`
-   * is told why. The short lock hands a dead finaliser's job to its successor within seconds.
+   * is told why. A dead finaliser's job is handed to its successor when its lock has run out and that was noticed: after
+   * the lock and up to half of it more.
    */
   async takeFinalises(
     handler: (job: FinaliseJob) => Promise<void>,
     failed: (job: FinaliseJob, error: Error) => void,
-    concurrency: number,
+    { concurrency, lockMs = FINALISE_LOCK_MS }: { concurrency: number; lockMs?: number },
   ): Promise<void> {
-    const options = { concurrency, maxStalledCount: 3, lockDuration: 20_000, stalledInterval: 5_000 };
+    const options = { concurrency, maxStalledCount: 3, lockDuration: lockMs, stalledInterval: lockMs / 4 };
     const worker = await this.#take(QUEUES.finalise, FinaliseJob, handler, options, false);
     worker.on('failed', (job, error) => {
       if (job === undefined || job.attemptsMade < (job.opts.attempts ?? 1)) return;

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { testFaults } from '../test/fault-table.ts';
+import { migrateQueue } from './backend.ts';
 
 // The rows of the fault table at the steps of the finaliser.
-testFaults(t, 'finalise');
+await testFaults(t, 'finalise', (databaseUrl) => migrateQueue({ databaseUrl }));

@@ -191,7 +191,7 @@ for (const [backend, base] of Object.entries(servers.queues)) {
           if (count === 1) throw new Error('the disk was full');
         },
         (_, error) => failures.put(error.message),
-        1,
+        { concurrency: 1 },
       );
       t.same(await tries.take(2), [job, job]);
       await queue.close();
@@ -210,7 +210,7 @@ for (const [backend, base] of Object.entries(servers.queues)) {
           throw new Error('the journal is gone');
         },
         (failed, error) => failures.put(`${failed.recordingId} ${error.message}`),
-        1,
+        { concurrency: 1 },
       );
       t.same(await failures.take(1), [`${job.recordingId} the journal is gone`]);
       t.same(await daemon.finaliseState(job.recordingId), { state: 'failed', reason: 'the journal is gone' });

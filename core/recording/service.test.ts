@@ -357,7 +357,7 @@ t.test('F23 a recording whose finalise job is lost or given up does not stay in 
       throw new Error('the key does not fit');
     },
     () => undefined,
-    1,
+    { concurrency: 1 },
   );
   t.match(await until(changes, 'failed'), { reason: 'finalise_failed', detail: 'the key does not fit' });
   while ((await jobs.finaliseState(recordingId)).state !== 'none') await delay(20);

@@ -11,11 +11,13 @@ import fs from 'node:fs';
 import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { Socket } from 'node:net';
+import { join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import type { FaultOp, PlannedRule } from './fault-plan.ts';
 
 /** The originals: what this module does itself is no operation of the program. */
 const { appendFileSync, existsSync, openSync, closeSync, constants } = fs;
+const { copyFileSync, mkdirSync, renameSync } = fs;
 
 interface Rule {
   rule: PlannedRule;
@@ -42,7 +44,7 @@ function due(ops: readonly FaultOp[], path: string): PlannedRule | undefined {
   let found: PlannedRule | undefined;
   for (const entry of rules) {
     const { rule } = entry;
-    if (!ops.includes(rule.op) || !entry.path.test(path)) continue;
+    if (rule.act === 'keep' || !ops.includes(rule.op) || !entry.path.test(path)) continue;
     if (rule.whileExists !== undefined && !existsSync(rule.whileExists)) continue;
     entry.seen += 1;
     const nth = rule.nth ?? 1;
@@ -52,6 +54,19 @@ function due(ops: readonly FaultOp[], path: string): PlannedRule | undefined {
     found = rule;
   }
   return found;
+}
+
+/** Copies the file as it is now, when a rule wants that. A process that dies meanwhile leaves the copy of before. */
+function keep(ops: readonly FaultOp[], path: string): void {
+  for (const { rule, path: pattern } of rules) {
+    if (rule.act !== 'keep' || !ops.includes(rule.op) || !pattern.test(path)) continue;
+    const folder = `${rule.log}.kept`;
+    mkdirSync(folder, { recursive: true });
+    const copy = join(folder, `${process.pid}-${path.replaceAll('/', '_')}`);
+    copyFileSync(path, `${copy}.tmp`);
+    renameSync(`${copy}.tmp`, copy);
+    appendFileSync(rule.log, `${process.pid} ${rule.op} ${path}\n`);
+  }
 }
 
 /** O_EXCL decides which process acts, when a rule acts only once. */
@@ -119,8 +134,17 @@ interface Verb {
   half?: Half | undefined;
 }
 
-function promised(verb: Verb, path: string, call: Call, args: unknown[]): unknown {
+const keeps = rules.some(({ rule }) => rule.act === 'keep');
+
+function promised(verb: Verb, path: string, original: Call, args: unknown[]): unknown {
   const rule = due(verb.ops, path);
+  const call: Call = !keeps
+    ? original
+    : async (given) => {
+        const result = await original(given);
+        keep(verb.ops, path);
+        return result;
+      };
   if (rule === undefined) return call(args);
   return (async () => {
     let result: unknown;
@@ -132,8 +156,15 @@ function promised(verb: Verb, path: string, call: Call, args: unknown[]): unknow
   })();
 }
 
-function synchronous(verb: Verb, path: string, call: Call, args: unknown[]): unknown {
+function synchronous(verb: Verb, path: string, original: Call, args: unknown[]): unknown {
   const rule = due(verb.ops, path);
+  const call: Call = !keeps
+    ? original
+    : (given) => {
+        const result = original(given);
+        keep(verb.ops, path);
+        return result;
+      };
   if (rule === undefined) return call(args);
   const result = rule.when === 'after' ? call(args) : undefined;
   if (rule.when === 'half') call(halved(verb, rule, args));

@@ -1,9 +1,13 @@
 /**
  * A daemon to be killed at any step: recording, evidence and ledger wired as core/app.ts wires them, on real files, with
  * real workers and a real queue; without HTTP, sockets and media workers. Told over IPC what to do, it places one secure
- * call whose two legs it sends by itself, and says how far it came. After a restart it only takes up what was left.
+ * call whose two legs it sends by itself, and says how far it came: every head that was acknowledged, and how many packets
+ * were sent. After a restart it only takes up what was left.
  */
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
+import { VerbatimError } from '#protocol';
 import { dataPaths, generateServerIdentity, Ledger } from '#store';
 import { endCall, endOpenCalls, setCallState } from '../db/calls.ts';
 import type { Database } from '../db/index.ts';
@@ -19,25 +23,40 @@ export interface FaultOrder {
   databaseUrl: string;
   /** Places a call; otherwise it takes up what an earlier run left, and stays. */
   call: boolean;
+  /** Whether anything will be there to be finalised. A process less to be started. */
+  finalises: boolean;
 }
 export type FaultNews =
   | { type: 'ready' }
+  /** It does not start: the sentence for the operator. */
+  | { type: 'refused'; reason: string }
   | { type: 'placed'; recordingId: string; callId: string }
   | { type: 'armed' }
-  /** The recorder is gone; the call ends for it. */
+  /** A head that left the server. */
+  | { type: 'head'; epoch: number; seq: number; head: string }
+  /** Both legs are silent, and the recorder has taken all that was sent: so many packets of each. */
+  | { type: 'sent'; perLeg: number }
+  /** The recorder is gone, or the call did not come about; it ends for that. */
   | { type: 'lost'; reason: string };
 
 const log = pino({ level: process.env.FAULT_LOG ?? 'silent' });
 const tell = (news: FaultNews): void => void process.send?.(news);
 
-process.once('message', (order: FaultOrder) => void run(order));
+process.once('message', (order: FaultOrder) => {
+  run(order).catch((error: unknown) => {
+    log.fatal({ err: error }, 'it does not go on');
+    const reason = error instanceof Error ? error.message : String(error);
+    // A start that fails ends the process, as it does in core/app.ts.
+    process.send?.({ type: 'refused', reason }, undefined, undefined, () => process.exit(1));
+  });
+});
 // A test that is gone leaves no daemon behind.
 process.on('disconnect', () => process.exit(0));
 
-async function run({ dataDir, databaseUrl, call }: FaultOrder): Promise<void> {
+async function run({ dataDir, databaseUrl, call, finalises }: FaultOrder): Promise<void> {
   const paths = dataPaths(dataDir);
   await generateServerIdentity(paths.secrets, paths.keys);
-  const db = await openDatabase({ url: databaseUrl, log });
+  const db = await openDatabase({ url: databaseUrl, log, poolSize: 4 });
   const alarms = new Alarms(db, log);
   const ledger = await Ledger.open({
     paths,
@@ -55,11 +74,12 @@ async function run({ dataDir, databaseUrl, call }: FaultOrder): Promise<void> {
     log,
     sweepMs: 500,
     children: {
-      recorder: true,
-      finaliser: true,
+      recorder: call,
+      finaliser: finalises,
       env: { ...process.env, VERBATIM_DATA_DIR: dataDir, VERBATIM_DATABASE_URL: databaseUrl },
     },
   });
+  evidence.onReceipt(({ epoch, seq, head }) => tell({ type: 'head', epoch, seq, head }));
   await recording.recover();
   for (const callId of await endOpenCalls(db, 'shutdown', new Date())) await evidence.callEnded(callId);
   await evidence.sweep().catch((error: unknown) => log.warn({ err: error }, 'owed entries wait'));
@@ -90,36 +110,58 @@ async function place(parts: {
   recording: RecordingService;
 }): Promise<void> {
   const { db, evidence, recording } = parts;
-  await recording.whenRecorder(30_000);
+  const hangUp = told('hang up').then(() => 'hangup');
+  await recording.whenRecorder(60_000);
   const made = await testCall(db);
   const { call } = made;
   tell({ type: 'placed', recordingId: call.recordingId, callId: call.callId });
-  await agree({ evidence }, db, made);
+  const media = await MediaSide.open();
   let capture: Capture;
   const lost = Promise.withResolvers<string>();
   try {
+    await agree({ evidence }, db, made);
     capture = await recording.open(call);
     capture.on('lost', lost.resolve);
-    const media = await MediaSide.open();
     await capture.start(media.source, media.legs);
     media.talk(capture.recorder);
     const { seq, head } = await capture.armed;
     await setCallState(db, call.callId, 'active', new Date());
+    tell({ type: 'head', epoch: capture.epoch, seq, head });
     void evidence.callStarted(call, { epoch: capture.epoch, seq, head });
     tell({ type: 'armed' });
   } catch (error) {
+    media.close();
     log.info({ err: error }, 'the call did not come about');
+    const reason = error instanceof VerbatimError ? error.code : String(error);
     await endCall(db, call.callId, 'recorder_unavailable', new Date());
-    tell({ type: 'lost', reason: 'before it was armed' });
+    tell({ type: 'lost', reason });
     await evidence.callEnded(call.callId);
     return;
   }
-  const hangUp = told('hang up').then(() => 'hangup');
   const reason = await Promise.race([hangUp, lost.promise.then(() => 'recording_lost')]);
-  if (reason !== 'hangup') tell({ type: 'lost', reason });
+  if (reason === 'hangup') {
+    media.silence();
+    if (await isHeardOut(capture.recorder.port)) tell({ type: 'sent', perLeg: media.sentPerLeg });
+  } else tell({ type: 'lost', reason: await lost.promise });
   await Promise.allSettled([
     endCall(db, call.callId, reason === 'hangup' ? 'hangup' : 'recording_lost', new Date()),
     capture.stop(reason),
   ]);
+  media.close();
   await evidence.callEnded(call.callId);
+}
+
+/**
+ * Resolves when the recorder has taken every packet that the kernel holds for it. False when its socket is gone. The fifth
+ * column of /proc/net/udp is `transmit queue:receive queue`, in bytes and hexadecimal.
+ */
+async function isHeardOut(port: number): Promise<boolean> {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  for (;;) {
+    const table = await readFile('/proc/net/udp', 'latin1');
+    const line = table.split('\n').find((each) => each.trim().split(/\s+/)[1]?.endsWith(suffix));
+    if (line === undefined) return false;
+    if (/^0+$/.test(line.trim().split(/\s+/)[4]?.split(':')[1] ?? '')) return true;
+    await delay(10);
+  }
 }

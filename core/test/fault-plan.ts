@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -30,9 +30,11 @@ export interface FaultRule {
   /**
    * `kill`: SIGKILL to this process; `kill-parent`: to the one that it has an IPC channel to, and the call goes on;
    * `kill-both`: first that one, then this. `hang`: the call never returns. Else a code such as `ENOSPC`, `EIO`,
-   * `EROFS`, `EMFILE`: the call fails with it.
+   * `EROFS`, `EMFILE`: the call fails with it. `keep`: nothing befalls anybody, but whenever the call has succeeded the file
+   * is copied as it is then, before the caller is told and before another rule strikes. What was synced is so known
+   * from outside (`kept`). Not for functions with a callback.
    */
-  act: 'kill' | 'kill-parent' | 'kill-both' | 'hang' | `E${string}`;
+  act: 'kill' | 'kill-parent' | 'kill-both' | 'hang' | 'keep' | `E${string}`;
   /** A regular expression that the command line must match, to mean one role: `recorder-worker/main\\.ts finalise`. */
   argv?: string;
   /** Once in all processes together, also in one that is started again after the fault. True unless `always`. */
@@ -75,20 +77,36 @@ export interface FaultPlan {
   env: { NODE_OPTIONS: string; [PLAN_VARIABLE]: string };
   /** How often a rule has acted, by its place in the list. */
   acted(rule: number): number;
+  /** What a rule `keep` kept: the newest copy of each file, by process and path. */
+  kept(rule: number): Buffer[];
 }
 
 /** `dir` must exist; `nodeOptions` are other options that the process needs. */
 export function faultPlan(dir: string, rules: readonly FaultRule[], nodeOptions = ''): FaultPlan {
   const planned = rules.map((rule, i): PlannedRule => ({ ...rule, log: join(dir, `fault-${i}.log`) }));
+  const logOf = (rule: number): string => {
+    const log = planned[rule]?.log;
+    if (log === undefined) throw new RangeError(`there is no rule ${rule}`);
+    return log;
+  };
   return {
     env: {
       NODE_OPTIONS: `${nodeOptions} --import=${PRELOAD}`.trim(),
       [PLAN_VARIABLE]: JSON.stringify(planned),
     },
     acted: (rule) => {
-      const log = planned[rule]?.log;
-      if (log === undefined) throw new RangeError(`there is no rule ${rule}`);
+      const log = logOf(rule);
       return existsSync(log) ? readFileSync(log, 'utf8').trimEnd().split('\n').length : 0;
+    },
+    kept: (rule) => {
+      const folder = keptBeside(logOf(rule));
+      if (!existsSync(folder)) return [];
+      return readdirSync(folder)
+        .filter((name) => !name.endsWith('.tmp'))
+        .map((name) => readFileSync(join(folder, name)));
     },
   };
 }
+
+/** Where the copies of a rule lie. */
+export const keptBeside = (log: string): string => `${log}.kept`;
