@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Test } from 'tap';
 import { silentLog, testDatabases } from '../db/fixture.ts';
 import type { Database } from '../db/index.ts';
@@ -42,10 +45,32 @@ export async function faultHouse(
 ): Promise<FaultHouse> {
   t.setTimeout(600_000);
   t.jobs = AT_ONCE;
-  const database = await testDatabases(t, migrate);
   const compileCache = await mkdtemp(join(tmpdir(), 'verbatim-fault-cache-'));
   t.teardown(() => rm(compileCache, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
-  return { database, compileCache };
+  await Promise.all(PROGRAMS.map((program) => compile(program, compileCache)));
+  return { database: await testDatabases(t, migrate), compileCache };
+}
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** What is started again and again, with the flags of its role (core/recording/children.ts): they are part of the key. */
+const PROGRAMS: readonly { flags: readonly string[]; modules: readonly string[] }[] = [
+  { flags: [], modules: ['core/test/fault-daemon-child.ts', 'core/test/crash-preload.ts'] },
+  {
+    flags: ['--max-semi-space-size=4'],
+    modules: ['recorder-worker/recorder.ts', 'config/index.ts', 'core/test/crash-preload.ts'],
+  },
+  {
+    flags: ['--single-threaded-gc', '--max-semi-space-size=2'],
+    modules: ['recorder-worker/finaliser.ts', 'config/index.ts', 'core/test/crash-preload.ts'],
+  },
+];
+
+/** Half of what a short process takes is compiling its modules, and one that is killed keeps nothing of that. */
+async function compile({ flags, modules }: (typeof PROGRAMS)[number], cache: string): Promise<void> {
+  const imports = modules.map((module) => `await import(${JSON.stringify(join(ROOT, module))});`).join('');
+  await promisify(execFile)(process.execPath, [...flags, '--input-type=module', '--eval', imports], {
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: cache },
+  });
 }
 
 /** One row's data folder, database and fault, and what happens there. */
