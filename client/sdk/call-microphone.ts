@@ -1,14 +1,13 @@
 import { asClientError, VerbatimClientError } from './errors.ts';
-import type { MicrophoneWish, openMicrophone } from './microphone.ts';
-
-export type OpenMicrophone = typeof openMicrophone;
+import type { MicrophoneWish } from './microphone.ts';
+import type { Transport } from './transport.ts';
 
 export interface CallMicrophoneDeps {
   /** What the page wishes now. */
   wish(): MicrophoneWish;
   /** Aborts when the call is over: whatever is open then is off at once. */
   signal: AbortSignal;
-  open: OpenMicrophone;
+  open: Transport['openMicrophone'];
   /** Another track takes the place of the one that is sent; the old one is stopped afterwards. */
   replace(track: MediaStreamTrack): Promise<void>;
   /** Another microphone is used than before. */
@@ -62,7 +61,8 @@ export class CallMicrophone {
   /** The wish changed: the call goes on with the old one until the new one is open. @throws as `openMicrophone` */
   exchange(wish: MicrophoneWish): Promise<void> {
     const run = this.#line.then(async () => {
-      if (this.#deps.signal.aborted) return;
+      // What is opened later is opened as the page wishes then.
+      if (this.#deps.signal.aborted || this.#opening === undefined) return;
       await this.#opening;
       await this.#put(await this.#deps.open(wish, this.#deps.signal));
     });

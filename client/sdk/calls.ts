@@ -5,13 +5,14 @@ import type { Emitter } from './emitter.ts';
 import { asClientError, VerbatimClientError } from './errors.ts';
 import { LocalCall } from './local-call.ts';
 import type { MicrophoneWish } from './microphone.ts';
-import { assertCanCall, microphoneIsGranted, openMicrophone } from './microphone.ts';
 import type { Notification } from './rpc-socket.ts';
 import type { SignedIn } from './session.ts';
 import type { CallStats } from './stats.ts';
 import { emptyStats } from './stats.ts';
+import type { Transport } from './transport.ts';
 
 export interface CallsDeps {
+  transport: Transport;
   events: Emitter<ClientEvents>;
   request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
   device(): Promise<Device>;
@@ -100,7 +101,7 @@ export class Calls {
     const local = this.#begin(incoming);
     try {
       // A question to the person can take long, and the caller must not wait in an accepted call meanwhile.
-      if (!(await microphoneIsGranted())) await local.microphone.open();
+      if (!(await this.#deps.transport.microphoneIsGranted())) await local.microphone.open();
       if (local.over) throw new VerbatimClientError('call_over');
       const accepted = this.#deps.request('call.accept', { callId, ...(consent ? { consent } : {}) });
       // Not waiting for the answer saves a round trip: the server works on these in order.
@@ -203,14 +204,14 @@ export class Calls {
   /** Takes the place of the one call at once, so that two clicks never make two calls. */
   #begin(view?: CallView): LocalCall {
     if (this.#local) throw new VerbatimClientError('already_in_call', 'this page is in a call already');
-    assertCanCall();
-    const { request, device, wish, onMicrophone, audio, events } = this.#deps;
+    this.#deps.transport.assertCanCall();
+    const { transport, request, device, wish, onMicrophone, audio, events } = this.#deps;
     const local = new LocalCall(
       {
         request,
         device,
         wish,
-        openMicrophone,
+        transport,
         onMicrophone,
         audio,
         onFailed: (failed, error) => this.#fail(failed, error),

@@ -32,6 +32,7 @@ import type { Notification } from './rpc-socket.ts';
 import type { ConnectionState, SignedIn } from './session.ts';
 import { Session } from './session.ts';
 import type { CallStats } from './stats.ts';
+import { BROWSER } from './transport.ts';
 
 /**
  * One signed-in user on one page, with at most one call.
@@ -63,7 +64,9 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     this.device = options.device ?? randomDevice();
     this.#audio = options.audio ?? new Audio();
     const { origin } = new URL(options.url);
+    const transport = options.transport ?? BROWSER;
     this.#session = new Session({
+      open: transport.open,
       url: `${origin.replace(/^http/, 'ws')}/v1/signaling`,
       device: this.device,
       getToken: () => this.#newToken(),
@@ -74,6 +77,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
       urgent: () => this.#calls.running,
     });
     this.#calls = new Calls({
+      transport,
       events: this,
       request: (method, params) => this.#session.request(method, params),
       device: () => this.#device(),
@@ -83,6 +87,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     });
     this.#rest = new Rest({
       origin,
+      fetch: transport.fetch,
       token: async (fresh) => (fresh ? undefined : this.#token) ?? (await this.#newToken()),
     });
     this.#evidence = new Evidence({ origin, events: this, rest: this.#rest });
@@ -162,6 +167,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
       addEventListener('online', this.#wake);
       document.addEventListener('visibilitychange', this.#wake);
       addEventListener('pagehide', this.#leavePage);
+      addEventListener('pageshow', this.#wake);
       this.#devices.watch();
       this.#session.wake();
     });
@@ -178,6 +184,7 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     removeEventListener('online', this.#wake);
     document.removeEventListener('visibilitychange', this.#wake);
     removeEventListener('pagehide', this.#leavePage);
+    removeEventListener('pageshow', this.#wake);
     this.#devices.unwatch();
     // Before the socket goes, so that the reason is the true one.
     this.#calls.end('hangup');
@@ -444,7 +451,13 @@ export class VerbatimClient extends Emitter<ClientEvents> {
 
   /** A page that goes says so, and the other side need not wait for the grace period. */
   #leavePage = ({ persisted }: PageTransitionEvent): void => {
-    if (!persisted) void this.close();
+    if (!persisted) {
+      void this.close();
+      return;
+    }
+    // It may be shown again, long after; `pageshow` then wakes it.
+    this.#calls.end('hangup');
+    this.#session.rest();
   };
 }
 

@@ -3,6 +3,7 @@ import type { VerbatimClientError } from './errors.ts';
 import type { EvidenceVerdict, KeptReceipt } from './evidence-store.ts';
 import type { LedgerProblem } from './ledger-watch.ts';
 import type { ConnectionState } from './session.ts';
+import type { Transport } from './transport.ts';
 
 export interface ClientOptions {
   /** The server, `https://calls.example`. */
@@ -17,6 +18,8 @@ export interface ClientOptions {
   microphone?: MediaTrackConstraints;
   /** Plays the other side; without one the SDK makes its own. */
   audio?: HTMLAudioElement;
+  /** For tests: what `TestServer.options()` gives. */
+  transport?: Transport;
 }
 
 /** What `devices()` tells. Labels are empty until the person has allowed the microphone once (a rule of browsers). */

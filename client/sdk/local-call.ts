@@ -1,6 +1,5 @@
 import type { Device } from 'mediasoup-client';
 import type { CallView, ConsumerParams, Method, Params, Result } from '#protocol';
-import type { OpenMicrophone } from './call-microphone.ts';
 import { CallMicrophone } from './call-microphone.ts';
 import type { VerbatimClientError } from './errors.ts';
 import { asClientError } from './errors.ts';
@@ -8,6 +7,7 @@ import { CallMedia } from './media.ts';
 import type { MicrophoneWish } from './microphone.ts';
 import type { CallStats } from './stats.ts';
 import { emptyStats } from './stats.ts';
+import type { MediaPath, MediaPathDeps, Transport } from './transport.ts';
 
 export interface LocalCallDeps {
   request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
@@ -15,7 +15,7 @@ export interface LocalCallDeps {
   device(): Promise<Device>;
   /** Which microphone the page wishes, now. */
   wish(): MicrophoneWish;
-  openMicrophone: OpenMicrophone;
+  transport: Transport;
   /** Plays the other side. */
   audio: HTMLAudioElement;
   onFailed(call: LocalCall, error: VerbatimClientError): void;
@@ -34,7 +34,7 @@ export class LocalCall {
   /** Aborts when the call is over, for whatever reason; every await below looks at it. */
   readonly #over = new AbortController();
   #view: CallView | undefined;
-  #media: CallMedia | undefined;
+  #media: MediaPath | undefined;
   readonly #microphone: CallMicrophone;
   #early: ConsumerParams[] = [];
   #stats = emptyStats();
@@ -47,7 +47,7 @@ export class LocalCall {
     this.#microphone = new CallMicrophone({
       wish: deps.wish,
       signal: this.#over.signal,
-      open: deps.openMicrophone,
+      open: deps.transport.openMicrophone,
       replace: async (track) => this.#media?.replaceTrack(track),
       onChanged: deps.onMicrophone,
       onTrouble: deps.onTrouble,
@@ -89,27 +89,31 @@ export class LocalCall {
     const microphone = this.#microphone.open();
     // It is awaited only after the server's answer; a refusal in between has an owner too.
     microphone.catch(() => {});
-    const device = await this.#deps.device();
-    if (this.over) return;
-    const rtpCapabilities = { ...device.recvRtpCapabilities };
-    const opened = this.#deps.request('media.open', { callId, rtpCapabilities });
-    this.#media = new CallMedia({
-      callId,
-      device,
-      request: this.#deps.request,
-      onRemoteTrack: (track) => this.#play(track),
-      onFailed: (error) => this.#deps.onFailed(this, error),
-    });
-    for (const offer of this.#early.splice(0)) this.#media.offer(offer);
+    const media = await this.#path(callId);
+    if (this.over) return media.close();
+    this.#media = media;
+    for (const offer of this.#early.splice(0)) media.offer(offer);
     let sent: MediaStreamTrack | undefined;
-    await this.#media.start(opened, async () => {
+    await media.start(async () => {
       const first = await microphone;
       sent = this.#microphone.track ?? first;
       return sent;
     });
     // It may have been exchanged before there was anything to exchange it in.
     const { track } = this.#microphone;
-    if (!this.over && track !== undefined && track !== sent) await this.#media.replaceTrack(track);
+    if (!this.over && track !== undefined && track !== sent) await media.replaceTrack(track);
+  }
+
+  async #path(callId: string): Promise<MediaPath> {
+    const deps: MediaPathDeps = {
+      callId,
+      request: this.#deps.request,
+      onRemoteTrack: (track) => this.#play(track),
+      onFailed: (error) => this.#deps.onFailed(this, error),
+    };
+    const { transport, device } = this.#deps;
+    if (transport.media) return transport.media(deps);
+    return new CallMedia({ ...deps, device: await device() });
   }
 
   /** The other side's audio can be received. */

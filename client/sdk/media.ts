@@ -1,9 +1,9 @@
 import type { Device, types } from 'mediasoup-client';
-import type { ConsumerParams, Method, Params, Result } from '#protocol';
-import type { VerbatimClientError } from './errors.ts';
+import type { ConsumerParams, Result } from '#protocol';
 import { asClientError } from './errors.ts';
 import type { CallStats } from './stats.ts';
 import { readStats } from './stats.ts';
+import type { MediaPath, MediaPathDeps } from './transport.ts';
 
 type Transport = types.Transport;
 type Direction = 'send' | 'recv';
@@ -24,17 +24,12 @@ const CODEC_OPTIONS: types.ProducerCodecOptions = {
   opusNack: true,
 };
 
-export interface CallMediaDeps {
-  callId: string;
+export interface CallMediaDeps extends MediaPathDeps {
   device: Device;
-  request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
-  onRemoteTrack(track: MediaStreamTrack): void;
-  /** The media path cannot be built; not called for a path that breaks later, which is mended or ended by the server. */
-  onFailed(error: VerbatimClientError): void;
 }
 
 /** The two transports of one call, the microphone's producer and the other side's consumer. */
-export class CallMedia {
+export class CallMedia implements MediaPath {
   readonly #deps: CallMediaDeps;
   readonly #transports: Partial<Record<Direction, Transport>> = {};
   readonly #timers: Partial<Record<Direction, ReturnType<typeof setTimeout>>> = {};
@@ -50,19 +45,17 @@ export class CallMedia {
   }
 
   /** Builds both transports as soon as the server opened them, and sends as soon as there is a microphone. */
-  async start(
-    opened: Promise<Result<'media.open'>>,
-    microphone: () => Promise<MediaStreamTrack>,
-  ): Promise<void> {
-    const { send, recv } = await opened;
+  async start(microphone: () => Promise<MediaStreamTrack>): Promise<void> {
+    const { device, callId } = this.#deps;
+    const rtpCapabilities = { ...device.recvRtpCapabilities };
+    const { send, recv } = await this.#deps.request('media.open', { callId, rtpCapabilities });
     if (this.#closed) return;
-    const { device } = this.#deps;
     this.#transports.recv = this.#watch('recv', device.createRecvTransport(transportOptions(recv)));
     const sending = this.#watch('send', device.createSendTransport(transportOptions(send)));
     this.#transports.send = sending;
     sending.on('produce', ({ rtpParameters }, done, failed) => {
       // The same words on both ends of the wire: mediasoup's RtpParameters.
-      const params = { callId: this.#deps.callId, rtpParameters: { ...rtpParameters } };
+      const params = { callId, rtpParameters: { ...rtpParameters } };
       this.#deps.request('media.produce', params).then(({ producerId }) => done({ id: producerId }), failed);
     });
     for (const offer of this.#early.splice(0)) void this.#consume(offer);

@@ -14,13 +14,19 @@ import type {
 } from '#protocol';
 import type { PageQuery } from './contract.ts';
 import { asClientError, VerbatimClientError } from './errors.ts';
+import type { Transport } from './transport.ts';
 
 export interface RestOptions {
   /** `https://host`, without a path. */
   origin: string;
   /** `fresh`: the token that was used before was refused. */
   token(fresh: boolean): Promise<string>;
+  fetch: Transport['fetch'];
 }
+
+/** Of one request; whoever is asked to wait longer is told instead. */
+const SLOW_DOWN_TIMES = 3;
+const SLOW_DOWN_MAX_MS = 5_000;
 
 /** The part of the REST interface that a page needs: its user's recordings. */
 export class Rest {
@@ -96,21 +102,28 @@ export class Rest {
     return (await (await this.#answer(path, body)).json()) as T;
   }
 
+  /** A token that ran out is renewed once, and who was too fast waits, as long as the server says. */
   async #answer(path: string, body?: object): Promise<Response> {
-    for (const fresh of [false, true]) {
+    let fresh = false;
+    let slowedDown = 0;
+    for (;;) {
       const response = await this.#send(path, body, await this.#options.token(fresh));
       if (response.ok) return response;
       const error = await problem(response);
-      if (fresh || error.code !== 'token_expired') throw error;
+      const waitMs = 1000 * Number(response.headers.get('retry-after') ?? 1);
+      if (error.code === 'token_expired' && !fresh) fresh = true;
+      else if (error.code === 'rate_limited' && slowedDown < SLOW_DOWN_TIMES && waitMs <= SLOW_DOWN_MAX_MS) {
+        slowedDown += 1;
+        await new Promise((resolve) => setTimeout(resolve, waitMs * (1 + Math.random() / 4)));
+      } else throw error;
     }
-    throw new VerbatimClientError('token_expired');
   }
 
   async #send(path: string, body: object | undefined, token: string): Promise<Response> {
     const headers: Record<string, string> = { authorization: `Bearer ${token}` };
     if (body !== undefined) headers['content-type'] = 'application/json';
     try {
-      return await fetch(new URL(path, this.#options.origin), {
+      return await this.#options.fetch(new URL(path, this.#options.origin), {
         method: body === undefined ? 'GET' : 'POST',
         headers,
         // The session cookie that comes with a grant is what makes its address work here.

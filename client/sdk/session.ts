@@ -1,12 +1,14 @@
 import type { CloseReason, Method, Params, Result } from '#protocol';
 import { asClientError, VerbatimClientError } from './errors.ts';
+import { PacedRequests } from './paced-requests.ts';
 import type { Notification } from './rpc-socket.ts';
-import { RpcSocket } from './rpc-socket.ts';
+import type { SignalingSocket, Transport } from './transport.ts';
 
 export type ConnectionState = 'connecting' | 'online' | 'reconnecting' | 'closed';
 export type SignedIn = Result<'session.start'>;
 
 export interface SessionOptions {
+  open: Transport['open'];
   /** `wss://host/v1/signaling` */
   url: string;
   device: string;
@@ -41,6 +43,7 @@ const BACKOFF_MAX_IN_CALL_MS = 1_500;
 const HEARTBEAT_MS = 5_000;
 const HEARTBEAT_TIMEOUT_MS = 4_000;
 const RENEW_BEFORE_MS = 60_000;
+const RENEW_AGAIN_MS = 10_000;
 
 /**
  * Stays signed in: opens sockets one after the other, with back-off and jitter, always as the same device, and
@@ -48,7 +51,8 @@ const RENEW_BEFORE_MS = 60_000;
  */
 export class Session {
   readonly #options: SessionOptions;
-  #socket: RpcSocket | undefined;
+  #socket: SignalingSocket | undefined;
+  readonly #paced = new PacedRequests();
   #state: ConnectionState = 'connecting';
   #failures = 0;
   /** Refusals of a token in a row: a fresh token may cure the first, not the second. */
@@ -81,6 +85,14 @@ export class Session {
     if (this.#socket === undefined || this.#state !== 'online') {
       return Promise.reject(new VerbatimClientError('connection_lost'));
     }
+    return this.#paced.request(() => this.#ask(method, params));
+  }
+
+  #ask<M extends Method>(method: M, params: Params<M>): Promise<Result<M>> {
+    // It may have waited for its turn, and the connection may be another one or none by now.
+    if (this.#socket === undefined || this.#state !== 'online') {
+      return Promise.reject(new VerbatimClientError('connection_lost'));
+    }
     return this.#socket.request(method, params);
   }
 
@@ -96,12 +108,24 @@ export class Session {
     socket?.close('signed_off');
   }
 
+  /**
+   * The browser puts the page aside and may bring it back later (back/forward cache): nobody waits for it meanwhile.
+   * `wake` signs in again.
+   */
+  rest(): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    // What is sent before the close still goes out; an answer would find a page that sleeps.
+    socket.request('session.end', {}).catch(() => {});
+    socket.close();
+  }
+
   async #open(): Promise<void> {
-    let socket: RpcSocket | undefined;
+    let socket: SignalingSocket | undefined;
     try {
       const token = await this.#options.getToken();
       if (this.#isClosed()) return;
-      socket = await RpcSocket.open(this.#options.url, {
+      socket = await this.#options.open(this.#options.url, {
         onNotification: (notification) => {
           if (socket === this.#socket) this.#options.onNotification(notification);
         },
@@ -119,7 +143,7 @@ export class Session {
     }
   }
 
-  #signedIn(socket: RpcSocket, answer: SignedIn): void {
+  #signedIn(socket: SignalingSocket, answer: SignedIn): void {
     this.#socket = socket;
     this.#failures = 0;
     this.#tokenRefusals = 0;
@@ -163,11 +187,13 @@ export class Session {
     this.#retry = setTimeout(() => this.wake(), ceilingMs * (0.25 + 0.75 * Math.random()));
   }
 
-  async #beat(socket: RpcSocket): Promise<void> {
+  async #beat(socket: SignalingSocket): Promise<void> {
     if (performance.now() - socket.lastHeardAtMs < HEARTBEAT_MS / 2) return;
     try {
       await socket.request('session.ping', {}, HEARTBEAT_TIMEOUT_MS);
-    } catch {
+    } catch (error) {
+      // Whoever says that it was too fast is there.
+      if (asClientError(error, 'connection_lost').code === 'rate_limited') return;
       // Also after a laptop woke up: the socket still looks open, but nobody is there.
       if (socket === this.#socket) socket.close();
     }
@@ -189,7 +215,12 @@ export class Session {
       if (socket === undefined || socket !== this.#socket) return;
       this.#scheduleRenewal(await socket.request('session.start', { token, device: this.#options.device }));
     } catch {
-      // The server closes the socket when the old token runs out; signing in again then asks for a new one.
+      // The messenger's server may be away for a moment. Should it stay away, the socket is closed when the old
+      // token runs out, and signing in again asks for a new one.
+      clearTimeout(this.#renew);
+      if (socket !== undefined && socket === this.#socket) {
+        this.#renew = setTimeout(() => void this.#renewToken(), RENEW_AGAIN_MS);
+      }
     }
   }
 
