@@ -15,6 +15,7 @@ import {
   readIdentity,
 } from '#store';
 import { createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from './auth/index.ts';
+import type { IceSettings } from './call/index.ts';
 import { CallService } from './call/index.ts';
 import { currentDisclosure } from './db/calls.ts';
 import type { Database } from './db/index.ts';
@@ -34,6 +35,8 @@ import { DeviceRegistry, signaling } from './signaling/index.ts';
 export interface AppOptions {
   config: Config;
   secrets: Secrets;
+  /** What the relays of voice calls know too. */
+  iceSecret?: string;
   log: FastifyBaseLogger;
   version: string;
   /** PEM texts, when this server ends TLS itself. */
@@ -125,6 +128,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
         maxCalls: config.limits.maxCalls,
         ...(config.call.ringTimeoutMs === undefined ? {} : { ringTimeoutMs: config.call.ringTimeoutMs }),
       },
+      ice: iceOf(options),
       log,
     });
     const sessions = new Sessions(db);
@@ -306,6 +310,12 @@ function mediaOptions(config: Config, log: FastifyBaseLogger): Parameters<typeof
     ...(workers === undefined ? {} : { workers }),
     ...(announcedAddress === undefined ? {} : { announcedAddress }),
   };
+}
+
+function iceOf({ config, iceSecret }: AppOptions): IceSettings {
+  const { stunUrls, turnUrls, credentialSeconds, relayOnly } = config.ice;
+  const secret = iceSecret === undefined ? {} : { secret: iceSecret };
+  return { stunUrls, turnUrls, credentialSeconds, relayOnly, ...secret };
 }
 
 /** The identity is read once: who can replace the file while the server runs can do so before it starts, too. */

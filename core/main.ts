@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import type { Config, Secrets } from '#config';
-import { ConfigError, loadConfig, loadSecrets, SecretError } from '#config';
+import { ConfigError, loadConfig, loadIceSecret, loadSecrets, SecretError } from '#config';
 import { VerbatimError } from '#protocol';
 import type { App } from './app.ts';
 import { buildApp } from './app.ts';
@@ -14,7 +14,8 @@ export type DaemonMessage = { type: 'listening'; url: string } | { type: 'failed
 
 /** Reads the settings, builds the app, listens; on SIGTERM or SIGINT drains, closes and goes. */
 async function main(): Promise<void> {
-  const { config, secrets, tls } = settings();
+  const given = settings();
+  const { config } = given;
   const log = pino({ name: 'verbatim', level: config.log.level, serializers: { err: plainError } });
   let app: App | undefined;
   let leaving = false;
@@ -32,11 +33,9 @@ async function main(): Promise<void> {
   process.on('disconnect', () => void leave('the starting process is gone', 0));
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   app = await buildApp({
-    config,
-    secrets,
+    ...given,
     log,
     version: String(version),
-    ...(tls === undefined ? {} : { tls }),
     onLost: (sentence) => {
       log.fatal(sentence);
       void leave(sentence, 1);
@@ -53,15 +52,27 @@ async function main(): Promise<void> {
   tell({ type: 'listening', url });
 }
 
-function settings(): { config: Config; secrets: Secrets; tls?: { cert: string; key: string } } {
+interface Settings {
+  config: Config;
+  secrets: Secrets;
+  iceSecret?: string;
+  tls?: { cert: string; key: string };
+}
+
+function settings(): Settings {
   const config = loadConfig();
-  const secrets = loadSecrets(config.dataDir);
+  const iceSecret = loadIceSecret(config.ice);
+  const loaded = {
+    config,
+    secrets: loadSecrets(config.dataDir),
+    ...(iceSecret === undefined ? {} : { iceSecret }),
+  };
   const { certFile, keyFile } = config.tls;
   if ((certFile === undefined) !== (keyFile === undefined)) {
     throw new ConfigError(['tls.certFile and tls.keyFile belong together: give both or neither']);
   }
-  if (certFile === undefined || keyFile === undefined) return { config, secrets };
-  return { config, secrets, tls: { cert: pem(certFile), key: pem(keyFile) } };
+  if (certFile === undefined || keyFile === undefined) return loaded;
+  return { ...loaded, tls: { cert: pem(certFile), key: pem(keyFile) } };
 }
 
 function pem(path: string): string {

@@ -183,6 +183,11 @@ export class Calls {
       case 'media.consumer':
         if (local?.view?.callId === notification.params.callId) local.offer(notification.params);
         return;
+      case 'peer.description':
+      case 'peer.candidates':
+      case 'peer.broken':
+        if (local?.view?.callId === notification.params.callId) local.peer(notification);
+        return;
     }
   }
 

@@ -5,9 +5,10 @@ import type { VerbatimClientError } from './errors.ts';
 import { asClientError } from './errors.ts';
 import { CallMedia } from './media.ts';
 import type { MicrophoneWish } from './microphone.ts';
+import { PeerMedia } from './peer-media.ts';
 import type { CallStats } from './stats.ts';
 import { emptyStats } from './stats.ts';
-import type { MediaPath, MediaPathDeps, Transport } from './transport.ts';
+import type { MediaPath, MediaPathDeps, PeerNotification, Transport } from './transport.ts';
 
 export interface LocalCallDeps {
   request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
@@ -71,6 +72,7 @@ export class LocalCall {
     const now = this.#view;
     if (now !== undefined && ORDER.indexOf(view.state) < ORDER.indexOf(now.state)) return false;
     this.#view = view;
+    if (view.state !== 'ringing') this.#media?.accepted?.();
     return true;
   }
 
@@ -92,7 +94,8 @@ export class LocalCall {
     const media = await this.#path(callId);
     if (this.over) return media.close();
     this.#media = media;
-    for (const offer of this.#early.splice(0)) media.offer(offer);
+    if (this.#view?.state !== 'ringing') media.accepted?.();
+    for (const offer of this.#early.splice(0)) media.offer?.(offer);
     let sent: MediaStreamTrack | undefined;
     await media.start(async () => {
       const first = await microphone;
@@ -107,20 +110,27 @@ export class LocalCall {
   async #path(callId: string): Promise<MediaPath> {
     const deps: MediaPathDeps = {
       callId,
+      side: this.#view?.side ?? 'caller',
       request: this.#deps.request,
       onRemoteTrack: (track) => this.#play(track),
       onFailed: (error) => this.#deps.onFailed(this, error),
     };
     const { transport, device } = this.#deps;
     if (transport.media) return transport.media(deps);
+    if (this.#view?.mode === 'voice') return new PeerMedia(deps);
     return new CallMedia({ ...deps, device: await device() });
   }
 
   /** The other side's audio can be received. */
   offer(params: ConsumerParams): void {
     if (this.over) return;
-    if (this.#media) this.#media.offer(params);
+    if (this.#media) this.#media.offer?.(params);
     else if (this.#early.length < 2) this.#early.push(params);
+  }
+
+  /** What the other browser of a voice call says; it cannot say anything before this side has asked for its servers. */
+  peer(notification: PeerNotification): void {
+    if (!this.over) this.#media?.peer?.(notification);
   }
 
   mend(): void {

@@ -1,7 +1,7 @@
-import type { ConsumerParams, Method, Params, Result } from '#protocol';
+import type { ConsumerParams, Method, Params, Result, Side } from '#protocol';
 import type { VerbatimClientError } from './errors.ts';
 import { assertCanCall, microphoneIsGranted, openMicrophone } from './microphone.ts';
-import type { SocketEvents } from './rpc-socket.ts';
+import type { Notification, SocketEvents } from './rpc-socket.ts';
 import { RpcSocket } from './rpc-socket.ts';
 import type { CallStats } from './stats.ts';
 
@@ -29,8 +29,12 @@ export interface SignalingSocket {
   close(reason?: string): void;
 }
 
+/** What the server passes on from the other browser. */
+export type PeerNotification = Extract<Notification, { method: `peer.${string}` }>;
+
 export interface MediaPathDeps {
   callId: string;
+  side: Side;
   request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
   onRemoteTrack(track: MediaStreamTrack): void;
   /** The path cannot be built; not called for one that breaks later, which is mended or ended by the server. */
@@ -41,8 +45,12 @@ export interface MediaPathDeps {
 export interface MediaPath {
   /** Asks the server at once, and sends as soon as there is a microphone. `microphone` is asked when it is needed. */
   start(microphone: () => Promise<MediaStreamTrack>): Promise<void>;
-  /** The other side's audio can be received through the server. */
-  offer(params: ConsumerParams): void;
+  /** The other side's audio can be received through the server: in secure calls. */
+  offer?(params: ConsumerParams): void;
+  /** What the other browser says: in voice calls, which go from browser to browser. */
+  peer?(notification: PeerNotification): void;
+  /** The called side has accepted. */
+  accepted?(): void;
   /** Another microphone in the place of the present one, without a gap in what is sent. */
   replaceTrack(track: MediaStreamTrack): Promise<void>;
   /** After the signaling connection came back: whatever broke meanwhile is mended now. */

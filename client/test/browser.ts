@@ -15,6 +15,8 @@ const ARGS = [
   '--use-fake-device-for-media-stream',
   '--autoplay-policy=no-user-gesture-required',
   '--disable-background-networking',
+  // The other side of a voice call is on this machine, which may have no other network.
+  '--allow-loopback-in-peer-connection',
   // A name that is not localhost, for the page that has no HTTPS.
   '--host-resolver-rules=MAP verbatim.test 127.0.0.1',
 ];

@@ -240,6 +240,8 @@ export async function startScript(files: string) {
       handlers.set('call.accept', () => callView({ side: 'callee', state: 'connecting' }));
       // Transports that lead nowhere: the browser builds its end and waits for a path.
       handlers.set('media.open', () => ({ send: transport('send-1'), recv: transport('recv-1') }));
+      handlers.set('peer.servers', () => ({ iceServers: [], iceTransportPolicy: 'all' }));
+      handlers.set('peer.candidates', () => ({ relayed: true }));
       handlers.set('media.produce', () => ({ producerId: 'producer-1' }));
     },
     async close(): Promise<void> {

@@ -2,8 +2,9 @@ import type {
   CallMode,
   CallView,
   Consent,
-  ConsumerParams,
   EndReason,
+  NotificationName,
+  NotificationParams,
   Params,
   Party,
   Result,
@@ -11,16 +12,14 @@ import type {
 } from '#protocol';
 import { RECORDER_TIMES, VerbatimError } from '#protocol';
 import type { CallMedia, IceState } from '../media/index.ts';
-import type { Capture, Head } from '../recording/index.ts';
+import type { Head } from '../recording/index.ts';
+import type { RunningCapture } from './call-recorder.ts';
+import { CallRecorder } from './call-recorder.ts';
 import type { CallEffect, CallEvent, CallStatus, TimerName } from './machine.ts';
 import { placeCall, step } from './machine.ts';
+import { PeerRelay } from './peer-relay.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
-
-/** A running capture, as far as a call is concerned with it. */
-export type RunningCapture = Pick<
-  Capture,
-  'epoch' | 'recorder' | 'armed' | 'lost' | 'start' | 'mark' | 'stop' | 'on'
->;
+import { ServerMedia } from './server-media.ts';
 
 /** The acts of the outer world that one call needs; the service builds them. */
 export interface CallActs {
@@ -49,24 +48,12 @@ export interface CallPeople {
   readonly callee: Party;
 }
 
-interface MediaSide {
-  rtpCapabilities: Record<string, unknown>;
-  send: string;
-  recv: string;
-  consumed: boolean;
+/** The way of a secure call's audio, through the server, and what writes it down. */
+interface SecureWay {
+  readonly media: CallMedia;
+  readonly server: ServerMedia;
+  readonly recorder: CallRecorder;
 }
-
-/** A moment that the journal tells of. */
-interface Moment {
-  mark: Parameters<RunningCapture['mark']>[0];
-  side: Side;
-  atMs: number;
-}
-
-/** What happened to either side so long before a recorder was known to be lost may never have reached its journal. */
-const UNSURE_MS = RECORDER_TIMES.lostAfterMs + 2_000;
-/** Moments that are kept for the next recorder; nobody mutes faster than that. */
-const MAX_MOMENTS = 64;
 
 /**
  * One running call. `dispatch` moves the pure machine at once; its effects are carried out one after the
@@ -89,15 +76,9 @@ export class Call {
   #status: CallStatus;
   #queue: Promise<void> = Promise.resolve();
   #timers = new Map<TimerName, () => void>();
-  #media: CallMedia;
-  #mediaSides: Partial<Record<Side, MediaSide>> = {};
-  #opening = new Set<Side>();
-  /** What each side was offered to receive, for a device that was away when it was told. */
-  #offered: Partial<Record<Side, ConsumerParams>> = {};
-  #capture: RunningCapture | null = null;
-  /** The newest mutes and reconnects, and since when the recorder that should have noted them is lost. */
-  #moments: Moment[] = [];
-  #lostAtMs: number | null = null;
+  /** A call has one of them by its mode: a voice call has nothing to do with the media server. */
+  #secure: SecureWay | null;
+  #peer: PeerRelay | null;
   #calleeConsent: Consent | null = null;
   #othersStopped = false;
   #acts: CallActs;
@@ -107,7 +88,7 @@ export class Call {
 
   constructor(
     fixed: Pick<Call, 'id' | 'recordingId' | 'mode' | 'appId' | 'chatId' | 'people'>,
-    media: CallMedia,
+    media: CallMedia | null,
     callerDevice: string,
     consented: boolean,
     acts: CallActs,
@@ -118,14 +99,13 @@ export class Call {
     this.appId = fixed.appId;
     this.chatId = fixed.chatId;
     this.people = fixed.people;
-    this.#media = media;
     this.#acts = acts;
     this.startedAt = acts.clock.now();
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
-    media.on('iceState', (side, state) => this.#onIceState(side, state));
-    media.on('closed', () => void this.dispatch({ type: 'mediaFailed' }));
+    this.#secure = media === null ? null : this.#secureWay(media);
+    this.#peer = media === null ? this.#peerRelay() : null;
     const first = placeCall(fixed.mode, callerDevice, consented);
     this.#status = first.status;
     this.#enqueue(first.effects);
@@ -165,7 +145,7 @@ export class Call {
   /** The side's device signed in again: what it may have missed is told once more. */
   welcomeBack(side: Side): CallView {
     void this.dispatch({ type: 'sideBack', side, path: 'signaling' });
-    this.#offerAgain(side);
+    this.#secure?.server.offerAgain(side);
     return this.view(side);
   }
 
@@ -197,87 +177,93 @@ export class Call {
     return view;
   }
 
-  /** Builds this side's two transports; the caller may while it still rings, so that accepting is quick. */
-  async openMedia(side: Side, p: Params<'media.open'>): Promise<Result<'media.open'>> {
-    this.#assertOpen();
-    if (this.#mediaSides[side] || this.#opening.has(side)) {
-      throw new VerbatimError('conflict', 'this side has opened its media already');
-    }
-    this.#opening.add(side);
-    try {
-      const [send, recv] = await Promise.all([
-        this.#media.createTransport(side, 'send'),
-        this.#media.createTransport(side, 'recv'),
-      ]);
-      this.#assertOpen();
-      this.#mediaSides[side] = {
-        rtpCapabilities: p.rtpCapabilities,
-        send: send.id,
-        recv: recv.id,
-        consumed: false,
-      };
-      // The answer goes out first: the browser needs its receiving transport before a consumer for it.
-      queueMicrotask(() => setImmediate(() => this.#offerConsumers()));
-      return { send, recv };
-    } finally {
-      this.#opening.delete(side);
-    }
+  /** The way of a secure call's audio. @throws VerbatimError `wrong_media_path` in a voice call */
+  get serverMedia(): ServerMedia {
+    if (this.#secure === null)
+      throw new VerbatimError('wrong_media_path', 'a voice call goes from browser to browser');
+    return this.#secure.server;
   }
 
-  async connectMedia(side: Side, p: Params<'media.connect'>): Promise<void> {
-    const ours = this.#sideMedia(side);
-    await this.#media.connectTransport(side, ours[p.direction], p.dtlsParameters);
+  /** May be asked while it still rings, so that accepting is quick. @throws VerbatimError `wrong_media_path` */
+  countIceServers(side: Side): void {
+    this.#voiceWay().countServers(side);
   }
 
-  async produce(side: Side, p: Params<'media.produce'>): Promise<Result<'media.produce'>> {
-    const ours = this.#sideMedia(side);
-    const { producerId } = await this.#media.produce(side, ours.send, p.rtpParameters);
-    this.#assertOpen();
-    this.#offerConsumers();
-    void this.dispatch({ type: 'produced', side });
-    return { producerId };
+  describe(side: Side, p: Params<'peer.description'>): void {
+    const peer = this.#voiceWay();
+    this.#assertAccepted();
+    peer.description(side, p);
+    if (p.kind === 'answer') void this.dispatch({ type: 'answered' });
   }
 
-  async restartIce(side: Side, p: Params<'media.restartIce'>): Promise<Result<'media.restartIce'>> {
-    const ours = this.#sideMedia(side);
-    return { iceParameters: await this.#media.restartIce(side, ours[p.direction]) };
+  passCandidates(side: Side, p: Params<'peer.candidates'>): Result<'peer.candidates'> {
+    const peer = this.#voiceWay();
+    this.#assertAccepted();
+    return { relayed: peer.candidates(side, p) };
   }
 
-  #sideMedia(side: Side): MediaSide {
-    this.#assertOpen();
-    const ours = this.#mediaSides[side];
-    if (!ours) throw new VerbatimError('conflict', 'media.open has to come first');
-    return ours;
+  /** What this side says of its path: it stands, it broke and is to be mended, or none can be made. */
+  async report(side: Side, what: 'connected' | 'broken' | 'failed'): Promise<void> {
+    const peer = this.#voiceWay();
+    this.#assertAccepted();
+    peer.countReport(side);
+    if (what === 'broken') peer.broken(side);
+    if (what === 'connected' && !this.#status.answered)
+      throw new VerbatimError('conflict', 'no offer has been answered yet');
+    if (what === 'connected') await this.dispatch({ type: 'pathStands', side });
+    else if (what === 'broken') await this.dispatch({ type: 'sideLost', side, path: 'media' });
+    else await this.dispatch({ type: 'noPath' });
   }
 
-  #assertOpen(): void {
+  #secureWay(media: CallMedia): SecureWay {
+    media.on('iceState', (side, state) => this.#onIceState(side, state));
+    media.on('closed', () => void this.dispatch({ type: 'mediaFailed' }));
+    const server = new ServerMedia({
+      callId: this.id,
+      media,
+      ended: () => this.ended,
+      produced: (side) => void this.dispatch({ type: 'produced', side }),
+      offer: (side, consumer) => this.#tellSide(side, 'media.consumer', consumer),
+      failed: (error) => {
+        this.#acts.trouble(this, 'consume', error);
+        void this.dispatch({ type: 'mediaFailed' });
+      },
+    });
+    const recorder = new CallRecorder({
+      media,
+      nowMs: () => this.#acts.clock.now().getTime(),
+      endReason: () => this.#status.endReason,
+      dispatch: (event) => void this.dispatch(event),
+      armed: (epoch, head) => void this.#acts.enterStart(this, epoch, head),
+      trouble: (doing, error) => this.#acts.trouble(this, doing, error),
+    });
+    return { media, server, recorder };
+  }
+
+  #peerRelay(): PeerRelay {
+    return new PeerRelay({
+      callId: this.id,
+      tell: (side, name, params) => this.#tellSide(side, name, params),
+    });
+  }
+
+  #voiceWay(): PeerRelay {
+    if (this.#peer === null)
+      throw new VerbatimError('wrong_media_path', 'a secure call goes through the server, which records it');
     if (this.ended) throw new VerbatimError('conflict', 'the call has ended');
+    return this.#peer;
   }
 
-  /** Gives each side that can receive a (paused) consumer of the other's microphone, as soon as there is one. */
-  #offerConsumers(): void {
-    for (const side of ['caller', 'callee'] as const) {
-      const ours = this.#mediaSides[side];
-      const other = side === 'caller' ? 'callee' : 'caller';
-      if (!ours || ours.consumed || this.ended || !this.#media.hasProducer(other)) continue;
-      ours.consumed = true;
-      this.#media
-        .consume(side, ours.rtpCapabilities)
-        .then((consumer) => {
-          this.#offered[side] = { ...consumer, callId: this.id };
-          this.#offerAgain(side);
-        })
-        .catch((error: unknown) => {
-          this.#acts.trouble(this, 'consume', error);
-          void this.dispatch({ type: 'mediaFailed' });
-        });
-    }
+  #assertAccepted(): void {
+    if (this.#status.phase === 'ringing')
+      throw new VerbatimError('conflict', 'the call has to be accepted first');
   }
 
-  #offerAgain(side: Side): void {
+  /** To the device that takes part, and only while the call runs. */
+  #tellSide<N extends NotificationName>(side: Side, name: N, params: NotificationParams<N>): void {
     const device = this.#status.device[side];
-    const offered = this.#offered[side];
-    if (!this.ended && device !== null && offered) this.#notify(side, device, 'media.consumer', offered);
+    if (this.ended || device === null) return;
+    this.#acts.devices.notify(this.appId, this.people[side].userId, device, name, params);
   }
 
   #onIceState(side: Side, state: IceState): void {
@@ -315,22 +301,22 @@ export class Call {
       case 'stopOtherDevices':
         return this.#stopOtherDevices();
       case 'openRecording':
-        return this.#useCapture(this.#acts.openRecording(this));
+        return this.#secure?.recorder.use(this.#acts.openRecording(this));
       case 'reopenRecording':
-        return this.#useCapture(this.#acts.reopenRecording(this));
+        return this.#secure?.recorder.use(this.#acts.reopenRecording(this));
       case 'attachRecorder':
-        return this.#attachRecorder();
+        return this.#secure?.recorder.attach();
       case 'stopAudio':
-        this.#lostAtMs = this.#acts.clock.now().getTime();
-        return this.#media.pauseConsumers();
+        this.#secure?.recorder.silenced();
+        return this.#secure?.media.pauseConsumers();
       case 'letAudioThrough':
         // The recorder that made it possible may be lost by now.
         if (this.mode === 'secure' && this.#status.recorder !== 'armed') return;
         return this.#letAudioThrough();
       case 'markMute':
-        return this.#mark(effect.muted ? 'mute' : 'unmute', effect.side);
+        return this.#secure?.recorder.mark(effect.muted ? 'mute' : 'unmute', effect.side);
       case 'markReconnect':
-        return this.#mark('reattach', effect.side);
+        return this.#secure?.recorder.mark('reattach', effect.side);
       case 'startTimer':
         return this.#startTimer(effect.timer);
       case 'stopTimer':
@@ -360,77 +346,12 @@ export class Call {
   async #letAudioThrough(): Promise<void> {
     const begins = this.activeAt === null;
     this.activeAt ??= this.#acts.clock.now();
-    await this.#media.resumeConsumers();
+    // Two browsers that hear each other directly were never silent.
+    await this.#secure?.media.resumeConsumers();
     // The row may follow: nobody is told anything false if the process dies in between.
     if (!begins) return;
     this.#acts.storeActive(this).catch((error: unknown) => this.#acts.trouble(this, 'storeActive', error));
-    this.#enterStart();
-  }
-
-  /** Nobody waits for it: the head that it names is durable already. */
-  #enterStart(): void {
-    const capture = this.#capture;
-    if (this.mode !== 'secure' || capture === null) return;
-    capture.armed.then(
-      (head) => void this.#acts.enterStart(this, capture.epoch, head),
-      () => undefined,
-    );
-  }
-
-  /** What comes of the search for a recorder, and of the recorder, as events; of this one only while it is the newest. */
-  #useCapture(found: Promise<RunningCapture>): void {
-    found.then(
-      (capture) => {
-        if (this.ended)
-          return void capture.stop(this.#status.endReason ?? 'shutdown').catch(this.#ignoreAfterEnd);
-        this.#capture = capture;
-        let over = false;
-        const lost = (): void => {
-          if (over || this.#capture !== capture) return;
-          over = true;
-          void this.dispatch({ type: 'recorderLost' });
-        };
-        void this.dispatch({ type: 'recorderListening' });
-        capture.on('lost', lost);
-        capture.armed.then(() => {
-          if (!over && this.#capture === capture) void this.dispatch({ type: 'recorderArmed' });
-        }, lost);
-      },
-      (error: unknown) => {
-        this.#acts.trouble(this, 'openRecording', error);
-        void this.dispatch({ type: 'recorderUnavailable' });
-      },
-    );
-  }
-
-  async #attachRecorder(): Promise<void> {
-    const capture = this.#capture;
-    if (!capture) throw new VerbatimError('internal', 'a recorder listens but is not known');
-    try {
-      const { source, legs } = await this.#media.attachRecorder(capture.recorder);
-      await capture.start(source, legs);
-      this.#tellMoments(capture);
-      // Last, so that not one packet comes before the recorder knows its leg.
-      if (!this.ended) await this.#media.resumeRecorder();
-    } catch (error) {
-      this.#acts.trouble(this, 'attachRecorder', error);
-      // One that was lost meanwhile has told so itself, and another may be on its way.
-      if (capture.lost === undefined) void this.dispatch({ type: 'recorderUnavailable' });
-    }
-  }
-
-  #mark(mark: Moment['mark'], side: Side): void {
-    const atMs = this.#acts.clock.now().getTime();
-    this.#moments.push({ mark, side, atMs });
-    if (this.#moments.length > MAX_MOMENTS) this.#moments.shift();
-    this.#capture?.mark(mark, side, atMs);
-  }
-
-  /** What the lost recorder may not have written down, with the time when it was. Told twice it still counts once. */
-  #tellMoments(capture: RunningCapture): void {
-    if (this.#lostAtMs === null) return;
-    for (const { mark, side, atMs } of this.#moments)
-      if (atMs >= this.#lostAtMs - UNSURE_MS) capture.mark(mark, side, atMs);
+    this.#secure?.recorder.begun();
   }
 
   #startTimer(name: TimerName): void {
@@ -455,13 +376,13 @@ export class Call {
   async #end(reason: EndReason): Promise<void> {
     this.endedAt = this.#acts.clock.now();
     for (const name of [...this.#timers.keys()]) this.#stopTimer(name);
-    this.#media.close();
+    this.#secure?.media.close();
     this.#stopOtherDevices();
     this.#tell('call.ended');
     this.#acts.forget(this);
     const results = await Promise.allSettled([
       this.#acts.storeEnd(this, reason),
-      this.#capture?.stop(reason) ?? Promise.resolve(),
+      this.#secure?.recorder.stop(reason) ?? Promise.resolve(),
     ]);
     for (const result of results) {
       if (result.status === 'rejected') this.#acts.trouble(this, 'end', result.reason);
@@ -482,8 +403,6 @@ export class Call {
   #notify: (...args: [Side, ...NotifyRest]) => void = (side, device, name, params) => {
     this.#acts.devices.notify(this.appId, this.people[side].userId, device, name, params);
   };
-
-  #ignoreAfterEnd = (error: unknown): void => this.#acts.trouble(this, 'stop after end', error);
 }
 
 type NotifyRest = Parameters<Devices['notify']> extends [unknown, unknown, ...infer Rest] ? Rest : never;

@@ -9,7 +9,7 @@ import type { TestEvidence } from '../evidence/fixture.ts';
 import { noteText, testEvidence, withVerbs } from '../evidence/fixture.ts';
 import type { LedgerPort } from '../evidence/index.ts';
 import { FakeMediaServer } from '../media/index.ts';
-import type { RunningCapture } from './call.ts';
+import type { RunningCapture } from './call-recorder.ts';
 import type { Devices, Participant } from './ports.ts';
 import { CallService } from './service.ts';
 
@@ -96,6 +96,7 @@ async function stage(t: Parameters<typeof testEvidence>[0], timeoutMs?: number) 
     media: new FakeMediaServer(),
     recording: recorder,
     devices,
+    ice: { stunUrls: [], turnUrls: [], credentialSeconds: 60, relayOnly: false },
     limits: { graceMs: 15_000, connectTimeoutMs: 20_000, maxCalls: 10 },
     log: { warn: () => undefined, info: () => undefined },
   });

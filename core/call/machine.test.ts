@@ -17,6 +17,7 @@ const event: fc.Arbitrary<CallEvent> = fc.oneof(
     { type: 'recorderUnavailable' },
     { type: 'mediaFailed' },
     { type: 'shutdown' },
+    { type: 'noPath' },
   ),
   { weight: 3, arbitrary: fc.constant<CallEvent>({ type: 'recorderLost' }) },
   // The events of a call that goes well come often, so that random orders get far.
@@ -24,6 +25,10 @@ const event: fc.Arbitrary<CallEvent> = fc.oneof(
   {
     weight: 20,
     arbitrary: fc.constantFrom<CallEvent>({ type: 'recorderListening' }, { type: 'recorderArmed' }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ type: fc.constantFrom('answered' as const, 'pathStands' as const), side }),
   },
   fc.record({ type: fc.constant('muted' as const), side, muted: fc.boolean() }),
   fc.record({
@@ -42,6 +47,22 @@ const event: fc.Arbitrary<CallEvent> = fc.oneof(
       'grace-callee' as const,
     ),
   }),
+);
+
+/** For voice calls: what the two browsers say of their path comes as often as everything else. */
+const voiceEvent: fc.Arbitrary<CallEvent> = fc.oneof(
+  event,
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom<CallEvent>({ type: 'answered' }, { type: 'answered' }, { type: 'noPath' }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.oneof(
+      fc.record({ type: fc.constant('pathStands' as const), side }),
+      fc.record({ type: fc.constant('sideLost' as const), side, path: fc.constant('media' as const) }),
+    ),
+  },
 );
 
 function run(mode: 'voice' | 'secure', consent: boolean, events: CallEvent[]) {
@@ -129,6 +150,51 @@ t.test('F34 a call whose recorder is lost never waits for another for ever', asy
   t.pass('5,000 random orders');
 });
 
+t.test('F14 a voice call is active only while both have said that their path stands', async (t) => {
+  let [begun, mended, unreachable] = [0, 0, 0];
+  fc.assert(
+    fc.property(fc.array(voiceEvent, { maxLength: 60, size: 'max' }), (events) => {
+      // By the events alone.
+      let [accepted, answered] = [false, false];
+      const stood = { caller: false, callee: false };
+      const running = new Set<string>();
+      for (const { before, event, after, effects } of run('voice', false, events)) {
+        if (event?.type === 'accepted') accepted = true;
+        if (event?.type === 'answered' && accepted) answered = true;
+        if (event?.type === 'pathStands' && answered) stood[event.side] = true;
+        const active = accepted && stood.caller && stood.callee;
+        if (after.phase === 'active' && !active) throw new Error('active without the word of both');
+        if (after.phase === 'connecting' && active)
+          throw new Error('both have said so, and nothing followed');
+        if (before?.phase === 'connecting' && after.phase === 'active') begun++;
+        for (const effect of effects) {
+          if (/recor|attach|stopAudio|markMute|markReconnect/i.test(effect.type))
+            throw new Error(`a voice call has nothing to do with ${effect.type}`);
+          if (effect.type === 'startTimer') running.add(effect.timer);
+          if (effect.type === 'stopTimer') running.delete(effect.timer);
+        }
+        if (after.phase === 'ended') {
+          if (after.endReason === 'peer_unreachable') unreachable++;
+          break;
+        }
+        for (const side of ['caller', 'callee'] as const) {
+          const { signaling, media } = after.lost[side];
+          if (media && !stood[side]) throw new Error('a path was lost that never stood');
+          if ((signaling || media) !== running.has(`grace-${side}`))
+            throw new Error('the grace period does not run exactly while something is lost');
+          if (before?.lost[side].media && !media) mended++;
+        }
+        if (running.has('connect') !== (after.phase === 'connecting'))
+          throw new Error('connecting is not bounded');
+      }
+    }),
+    { numRuns: 20_000 },
+  );
+  t.ok(begun > 100, `the random orders did reach the call (${begun} times)`);
+  t.ok(mended > 100, `in which ${mended} broken paths were mended`);
+  t.ok(unreachable > 100, `and ${unreachable} ended for want of a path`);
+});
+
 t.test('an ended call stays ended, with its first reason, and finishes exactly once', async (t) => {
   fc.assert(
     fc.property(
@@ -166,6 +232,14 @@ const HAPPY: CallEvent[] = [
   { type: 'recorderListening' },
   { type: 'produced', side: 'callee' },
   { type: 'recorderArmed' },
+];
+
+/** A voice call, from browser to browser. */
+const PEERS: CallEvent[] = [
+  { type: 'accepted', device: 'b1', consent: false },
+  { type: 'answered' },
+  { type: 'pathStands', side: 'caller' },
+  { type: 'pathStands', side: 'callee' },
 ];
 
 /** A loss, and another recorder. */
@@ -308,11 +382,80 @@ const rows: [string, 'voice' | 'secure', CallEvent[], string][] = [
     [...HAPPY, { type: 'accepted', device: 'b2', consent: true }],
     'active',
   ],
+  ['F1 F14 a voice call needs no recorder and no media server', 'voice', PEERS, 'active'],
+  ['F14 microphones at the media server do not begin a voice call', 'voice', HAPPY, 'connecting'],
   [
-    'F1 a voice call needs no recorder',
+    'F14 a path that nobody could know of yet is not believed',
     'voice',
-    HAPPY.filter((each) => !each.type.startsWith('recorder')),
+    [...PEERS.slice(0, 1), ...PEERS.slice(2)],
+    'connecting',
+  ],
+  [
+    'F14 paths from browser to browser do not begin a secure call',
+    'secure',
+    [...HAPPY.slice(0, 1), ...PEERS.slice(1)],
+    'connecting',
+  ],
+  [
+    'F14 no path is told as that, and at once',
+    'voice',
+    [...PEERS.slice(0, 2), { type: 'noPath' }],
+    'peer_unreachable',
+  ],
+  [
+    'F14 no path within the time to connect is told as that',
+    'voice',
+    [...PEERS.slice(0, 2), { type: 'timer', timer: 'connect' }],
+    'peer_unreachable',
+  ],
+  [
+    'F13 F14 a side that never answers is not told as a missing path',
+    'voice',
+    [...PEERS.slice(0, 1), { type: 'timer', timer: 'connect' }],
+    'media_failed',
+  ],
+  [
+    'F13 F14 where one side hears the other, what is missing is a microphone',
+    'voice',
+    [...PEERS.slice(0, 3), { type: 'timer', timer: 'connect' }],
+    'media_failed',
+  ],
+  [
+    'F14 a call that runs is not ended by the word that there is no path',
+    'voice',
+    [...PEERS, { type: 'noPath' }],
     'active',
+  ],
+  [
+    'F14 F16 a path that is mended in time ends nothing',
+    'voice',
+    [
+      ...PEERS,
+      { type: 'sideLost', side: 'caller', path: 'media' },
+      { type: 'sideLost', side: 'callee', path: 'media' },
+      { type: 'pathStands', side: 'caller' },
+      { type: 'timer', timer: 'grace-caller' },
+      { type: 'pathStands', side: 'callee' },
+      { type: 'timer', timer: 'grace-callee' },
+    ],
+    'active',
+  ],
+  [
+    'F14 F16 a path that stays broken while both pages are there is told as that',
+    'voice',
+    [...PEERS, { type: 'sideLost', side: 'caller', path: 'media' }, { type: 'timer', timer: 'grace-caller' }],
+    'peer_unreachable',
+  ],
+  [
+    'F14 F16 a page that is gone, and its path with it, is a lost connection',
+    'voice',
+    [
+      ...PEERS,
+      { type: 'sideLost', side: 'caller', path: 'media' },
+      { type: 'sideLost', side: 'callee', path: 'signaling' },
+      { type: 'timer', timer: 'grace-caller' },
+    ],
+    'connection_lost',
   ],
 ];
 for (const [title, mode, events, outcome] of rows) {

@@ -7,6 +7,9 @@ import type { CallMode, EndReason, Side } from '#protocol';
  *   ringing --accepted--> connecting --both heard (and, if secure, armed)--> active --> ended
  *      \___________________________ any end event ___________________________________/
  *
+ * A voice call goes from browser to browser: what the two say of their path stands in the place of what the media server
+ * sees. It becomes active when both say that the path stands, which they do once their microphone is on it.
+ *
  * A secure call whose recorder is lost while it is active stays active but falls silent: another recorder is asked
  * for, and when it has audio of both sides the call goes on (`recorder`: armed -> wanted -> listening -> attached ->
  * armed). Without one in time the call ends.
@@ -21,8 +24,10 @@ export interface CallStatus {
   readonly consent: Readonly<Record<Side, boolean>>;
   /** The device that each side takes part with; the callee has none while it rings. */
   readonly device: { readonly caller: string; readonly callee: string | null };
-  /** Whose microphone has arrived at the media server. */
+  /** Whose microphone has arrived at the media server; in a voice call, who said that the path to the other stands. */
   readonly produced: Readonly<Record<Side, boolean>>;
+  /** In a voice call: an offer was answered, so that both know where to look for each other. */
+  readonly answered: boolean;
   readonly recorder: 'none' | 'wanted' | 'listening' | 'attached' | 'armed';
   /** How many recorders were asked for since the last one that was armed was lost. */
   readonly asked: number;
@@ -44,6 +49,12 @@ export type CallEvent =
   | { type: 'cancelled' }
   | { type: 'hungUp' }
   | { type: 'produced'; side: Side }
+  /** An offer of the caller was answered. */
+  | { type: 'answered' }
+  /** This side hears the other directly, or again. */
+  | { type: 'pathStands'; side: Side }
+  /** The browsers found no way to each other. */
+  | { type: 'noPath' }
   | { type: 'muted'; side: Side; muted: boolean }
   | { type: 'recorderListening' }
   | { type: 'recorderArmed' }
@@ -92,6 +103,7 @@ export function placeCall(mode: CallMode, device: string, consent: boolean): Ste
     consent: { caller: consent, callee: false },
     device: { caller: device, callee: null },
     produced: { caller: false, callee: false },
+    answered: false,
     recorder: 'none',
     asked: 0,
     lost: { caller: { signaling: false, media: false }, callee: { signaling: false, media: false } },
@@ -115,7 +127,15 @@ export function step(status: CallStatus, event: CallEvent): Step {
     case 'hungUp':
       return end(status, status.phase === 'ringing' ? 'cancelled' : 'hangup');
     case 'produced':
-      return goOn({ ...status, produced: { ...status.produced, [event.side]: true } });
+      return status.mode === 'secure' ? heard(status, event.side) : same(status);
+    case 'answered':
+      return isConnected(status) && !status.answered ? same({ ...status, answered: true }) : same(status);
+    case 'pathStands':
+      return pathStands(status, event.side);
+    case 'noPath':
+      return isConnected(status) && status.phase === 'connecting'
+        ? end(status, 'peer_unreachable')
+        : same(status);
     case 'muted':
       return muted(status, event.side, event.muted);
     case 'recorderListening':
@@ -164,6 +184,23 @@ function accepted(status: CallStatus, device: string, consent: boolean): Step {
       { type: 'tell' },
     ],
   };
+}
+
+/** The two of a voice call have accepted and look for, or have, their own path. */
+function isConnected({ mode, phase }: CallStatus): boolean {
+  return mode === 'voice' && phase !== 'ringing';
+}
+
+/** A path that nobody could know of is no path. What stood already and stands again was mended. */
+function pathStands(status: CallStatus, side: Side): Step {
+  if (!isConnected(status) || !status.answered) return same(status);
+  const back = sideBack(status, side, 'media');
+  const on = heard(back.status, side);
+  return { status: on.status, effects: [...back.effects, ...on.effects] };
+}
+
+function heard(status: CallStatus, side: Side): Step {
+  return goOn({ ...status, produced: { ...status.produced, [side]: true } });
 }
 
 /** Whatever has become possible by the newest fact: attach the recorder, or let audio through. */
@@ -229,6 +266,8 @@ function muted(status: CallStatus, side: Side, value: boolean): Step {
 }
 
 function sideLost(status: CallStatus, side: Side, path: Path): Step {
+  // In a voice call the time to connect bounds what never stood.
+  if (path === 'media' && status.mode === 'voice' && !status.produced[side]) return same(status);
   if (status.lost[side][path] || (side === 'callee' && status.device.callee === null)) return same(status);
   // The time runs from the first loss: what is lost after it does not lengthen it.
   const running = isAway(status, side);
@@ -267,7 +306,7 @@ function timer(status: CallStatus, name: TimerName): Step {
     case 'ring':
       return status.phase === 'ringing' ? end(status, 'no_answer') : same(status);
     case 'connect':
-      return status.phase === 'connecting' ? end(status, 'media_failed') : same(status);
+      return status.phase === 'connecting' ? end(status, whyNotConnected(status)) : same(status);
     case 'reattach':
       return status.phase === 'active' && status.recorder !== 'none' && status.recorder !== 'armed'
         ? withoutRecorder(status)
@@ -276,9 +315,22 @@ function timer(status: CallStatus, name: TimerName): Step {
     case 'grace-callee': {
       const side = name === 'grace-caller' ? 'caller' : 'callee';
       if (!isAway(status, side)) return same(status);
-      return end(status, status.phase === 'ringing' ? 'cancelled' : 'connection_lost');
+      return end(status, status.phase === 'ringing' ? 'cancelled' : whyAway(status, side));
     }
   }
+}
+
+/** Where one side has heard the other the path is there, and a microphone is missing. */
+function whyNotConnected({ mode, answered, produced }: CallStatus): EndReason {
+  const none = !produced.caller && !produced.callee;
+  return mode === 'voice' && answered && none ? 'peer_unreachable' : 'media_failed';
+}
+
+/** Both pages are there and only the path between them is gone: that is another thing than a page that is gone. */
+function whyAway(status: CallStatus, side: Side): EndReason {
+  const other = side === 'caller' ? 'callee' : 'caller';
+  const present = !status.lost[side].signaling && !status.lost[other].signaling;
+  return status.mode === 'voice' && present ? 'peer_unreachable' : 'connection_lost';
 }
 
 function end(status: CallStatus, reason: EndReason): Step {

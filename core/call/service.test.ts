@@ -7,7 +7,7 @@ import { addDisclosure, insertApp, putChat, putUser, setAppRecording } from '../
 import type { FakeCallMedia } from '../media/index.ts';
 import { FakeMediaServer } from '../media/index.ts';
 import { noEvidence } from '../recording/test/no-evidence.ts';
-import type { RunningCapture } from './call.ts';
+import type { RunningCapture } from './call-recorder.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
 import { CallService } from './service.ts';
 
@@ -140,6 +140,13 @@ function stage(
     devices,
     clock,
     limits: { graceMs: 15_000, connectTimeoutMs: 20_000, maxCalls },
+    ice: {
+      stunUrls: ['stun:relay.example'],
+      turnUrls: ['turn:relay.example'],
+      secret: 'north',
+      credentialSeconds: 3_600,
+      relayOnly: false,
+    },
     log: { warn: (o) => void warnings.push(o), info: () => {} },
   });
   const mediaOf = (callId: string): FakeCallMedia => {
@@ -169,6 +176,13 @@ async function connect({ service }: Stage, secure: boolean): Promise<CallView> {
     ...(secure ? { consent } : {}),
   });
   await service.accept(ben, { callId: call.callId, ...(secure ? { consent } : {}) });
+  if (!secure) {
+    const { callId } = call;
+    service.describePeer(ann, { callId, kind: 'offer', round: 1, sdp: 'v=0' });
+    service.describePeer(ben, { callId, kind: 'answer', round: 1, sdp: 'v=0' });
+    for (const side of [ann, ben]) await service.reportPath(side, { callId }, 'connected');
+    return call;
+  }
   for (const side of [ann, ben]) {
     await service.openMedia(side, { callId: call.callId, rtpCapabilities: {} });
     await service.produce(side, { callId: call.callId, rtpParameters: {} });
@@ -339,20 +353,23 @@ t.test('F8 F34 what happens while another recorder is looked for is not lost', a
   await s.service.close();
 });
 
-t.test('F1 a voice call asks for no recorder and is audible once both microphones are there', async (t) => {
+t.test('F1 F14 a voice call asks for no recorder and for nothing of the media server', async (t) => {
   const s = stage();
+  s.media.maxCalls = 0;
   const call = await connect(s, false);
   t.equal((await told(s, 'ben', ({ state }) => state === 'active')).recording, false);
-  t.equal(s.mediaOf(call.callId).audible, true);
   t.same(s.recorder.acts, []);
+  t.equal(s.media.calls.size, 0, 'not even a place on it');
+  s.media.dieWorker();
+  await settle();
+  t.equal(s.devices.lastView('ann')?.state, 'active', 'and outlives its workers');
   await s.service.close();
   t.same(await rowOf(call.callId), { state: 'ended', reason: 'shutdown' }, 'closing ends it with a reason');
 });
 
 t.test('F16 a lost device has the grace period, a goodbye has none', async (t) => {
   const s = stage();
-  await connect(s, false);
-  await told(s, 'ann', ({ state }) => state === 'active');
+  await recorded(s);
   s.service.deviceLeft(ben, 'lost');
   await settle();
   s.clock.move(14_999);
@@ -417,8 +434,7 @@ t.test('two calls that start at the same moment become one', async (t) => {
 
 t.test('a media worker that dies ends its calls with media_failed', async (t) => {
   const s = stage();
-  await connect(s, false);
-  await told(s, 'ann', ({ state }) => state === 'active');
+  await recorded(s);
   s.media.dieWorker();
   t.equal((await told(s, 'ann', ({ state }) => state === 'ended')).endReason, 'media_failed');
   await s.service.close();
@@ -554,9 +570,12 @@ t.test('F2 F5 F10 F28 who may not do what, and is told so', async (t) => {
   await setAppRecording(db, APP, true);
   s.media.maxCalls = 0;
   s.devices.signedIn.set('ben', ['ben-phone']);
-  t.equal(await refused(start({})), 'busy_server');
-  s.media.maxCalls = 1;
-  t.equal(await refused(start({})), 'nothing', 'a refusal leaves nobody busy');
+  t.equal(await refused(start({ mode: 'secure', consent })), 'busy_server');
+  t.equal(
+    await refused(start({})),
+    'nothing',
+    'a refusal leaves nobody busy, and a voice call needs no room',
+  );
   await s.service.close();
   t.equal(await refused(start({})), 'shutting_down');
   const reasons = await db.sql<{ reason: string }[]>`
@@ -684,7 +703,7 @@ t.test(
 
 t.test('a media worker that dies while a call is being built ends it with media_failed', async (t) => {
   const s = stage();
-  const starting = s.service.start(ann, { chatId: 'pair', mode: 'voice' });
+  const starting = s.service.start(ann, { chatId: 'pair', mode: 'secure', consent });
   while (s.media.calls.size === 0) await settle();
   s.media.dieWorker();
   await starting;

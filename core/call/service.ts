@@ -9,8 +9,11 @@ import { rolePermissions } from '../db/index.ts';
 import type { CallEvidence, CallFacts } from '../evidence/index.ts';
 import type { CallMedia, MediaServer } from '../media/index.ts';
 import type { RecordingService } from '../recording/index.ts';
-import type { CallActs, RunningCapture } from './call.ts';
+import type { CallActs } from './call.ts';
 import { Call } from './call.ts';
+import type { RunningCapture } from './call-recorder.ts';
+import type { IceSettings } from './ice-servers.ts';
+import { iceServersFor } from './ice-servers.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
 import { systemClock } from './ports.ts';
 
@@ -39,6 +42,7 @@ export interface CallServiceDeps {
   evidence: CallEvidence;
   devices: Devices;
   limits: CallLimits;
+  ice: IceSettings;
   log: { warn(o: object, message: string): void; info(o: object, message: string): void };
   clock?: Clock;
 }
@@ -105,7 +109,8 @@ export class CallService {
     let media: CallMedia | undefined;
     try {
       const consent = p.mode === 'secure' && p.consent ? this.#consentRecord(who, p.consent) : null;
-      media = await this.#deps.media.openCall(row.id);
+      // A voice call goes from browser to browser, and needs no media worker.
+      if (p.mode === 'secure') media = await this.#deps.media.openCall(row.id);
       await calls.insertCall(this.#deps.db, row, consent);
       // Nothing rings before the caller's consent is durable in the ledger (F35). A crash before it leaves a row that
       // the next start ends; a crash after it leaves a consent, whose call is ended and entered as ended then.
@@ -119,7 +124,7 @@ export class CallService {
           chatId: p.chatId,
           people: { caller: own ? party(own) : { userId: who.userId, name: who.name }, callee: party(peer) },
         },
-        media,
+        media ?? null,
         who.device,
         consent !== null,
         this.#acts(context.ringTimeoutMs),
@@ -127,7 +132,7 @@ export class CallService {
       this.#calls.set(call.id, call);
       if (this.#closing) void call.dispatch({ type: 'shutdown' });
       // Both may have gone while the call was being built, when nobody could be told of it.
-      if (media.closed) void call.dispatch({ type: 'mediaFailed' });
+      if (media?.closed) void call.dispatch({ type: 'mediaFailed' });
       this.#noticeAbsence(call, 'caller', who);
       return call.view('caller');
     } catch (error) {
@@ -181,22 +186,47 @@ export class CallService {
 
   async openMedia(who: Participant, p: Params<'media.open'>): Promise<Result<'media.open'>> {
     const { call, side } = this.#ownCall(who, p.callId);
-    return call.openMedia(side, p);
+    return call.serverMedia.open(side, p);
   }
 
   async connectMedia(who: Participant, p: Params<'media.connect'>): Promise<void> {
     const { call, side } = this.#ownCall(who, p.callId);
-    return call.connectMedia(side, p);
+    return call.serverMedia.connect(side, p);
   }
 
   async produce(who: Participant, p: Params<'media.produce'>): Promise<Result<'media.produce'>> {
     const { call, side } = this.#ownCall(who, p.callId);
-    return call.produce(side, p);
+    return call.serverMedia.produce(side, p);
   }
 
   async restartIce(who: Participant, p: Params<'media.restartIce'>): Promise<Result<'media.restartIce'>> {
     const { call, side } = this.#ownCall(who, p.callId);
-    return call.restartIce(side, p);
+    return call.serverMedia.restartIce(side, p);
+  }
+
+  peerServers(who: Participant, p: Params<'peer.servers'>): Result<'peer.servers'> {
+    const { call, side } = this.#ownCall(who, p.callId);
+    call.countIceServers(side);
+    return iceServersFor(this.#deps.ice, who, this.#clock.now());
+  }
+
+  describePeer(who: Participant, p: Params<'peer.description'>): void {
+    const { call, side } = this.#ownCall(who, p.callId);
+    call.describe(side, p);
+  }
+
+  passCandidates(who: Participant, p: Params<'peer.candidates'>): Result<'peer.candidates'> {
+    const { call, side } = this.#ownCall(who, p.callId);
+    return call.passCandidates(side, p);
+  }
+
+  async reportPath(
+    who: Participant,
+    p: Params<'peer.connected'>,
+    what: 'connected' | 'broken' | 'failed',
+  ): Promise<void> {
+    const { call, side } = this.#ownCall(who, p.callId);
+    await call.report(side, what);
   }
 
   /** A device signed in (again): what it takes part in, and what rings it. */

@@ -66,7 +66,7 @@ export const IceServer = Type.Object({
 });
 export type IceServer = Type.Static<typeof IceServer>;
 
-/** What a browser builds its connection with. Credentials of relays are for this user and this call, and run out. */
+/** What a browser builds its connection with. Credentials of relays are for this user, and run out. */
 export const IceServers = Type.Object({
   iceServers: Type.Array(IceServer),
   /** `relay` where the operator wants no direct paths. */

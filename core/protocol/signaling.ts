@@ -1,6 +1,7 @@
 import type { TObject, TSchema } from 'typebox';
 import { Type } from 'typebox';
 import { CallMode, ExternalId, Side, Uuid } from './ids.ts';
+import { IceServers, PeerCandidates, PeerDescription } from './peer.ts';
 import { Permissions } from './policy.ts';
 
 /**
@@ -213,7 +214,8 @@ export const METHODS = {
     result: Ok,
   },
   'media.open': {
-    summary: 'Creates this side’s two WebRTC transports. The other side’s audio follows as `media.consumer`.',
+    summary:
+      'In a secure call: creates this side’s two WebRTC transports. The other side’s audio follows as `media.consumer`.',
     params: Type.Object({ callId: Uuid, rtpCapabilities: Opaque }, closed),
     result: Type.Object({ send: TransportParams, recv: TransportParams }),
   },
@@ -232,6 +234,41 @@ export const METHODS = {
     params: Type.Object({ callId: Uuid, direction: Direction }, closed),
     result: Type.Object({ iceParameters: Opaque }),
   },
+  'peer.servers': {
+    summary:
+      'In a voice call: the ICE servers to build a connection to the other browser with, and how. The caller may ask while it rings; anew before each new round.',
+    params: CallRef,
+    result: IceServers,
+  },
+  'peer.description': {
+    summary:
+      'Passes a session description on to the other browser: the caller’s offer, each of a higher round than the one before, or the called side’s answer to it.',
+    params: Type.Object({ callId: Uuid, ...PeerDescription.properties }, closed),
+    result: Ok,
+  },
+  'peer.candidates': {
+    summary:
+      'Passes ICE candidates on to the other browser, after the description of their round. Those of an older round are dropped (`relayed` is false).',
+    params: Type.Object({ callId: Uuid, ...PeerCandidates.properties }, closed),
+    result: Type.Object({ relayed: Type.Boolean() }),
+  },
+  'peer.connected': {
+    summary:
+      'The path to the other browser stands (again) and this side’s microphone is on it. With the word of both the call is active.',
+    params: CallRef,
+    result: Ok,
+  },
+  'peer.broken': {
+    summary:
+      'The path broke, or has to be built anew: the other side is told, the caller offers again, and the grace period runs until `peer.connected`.',
+    params: CallRef,
+    result: Ok,
+  },
+  'peer.failed': {
+    summary: 'No path could be made: the call ends for both with `peer_unreachable`. Not once it was active.',
+    params: CallRef,
+    result: Ok,
+  },
 } as const satisfies Record<string, MethodShape>;
 
 export type Method = keyof typeof METHODS;
@@ -248,6 +285,12 @@ export const NOTIFICATIONS = {
   'call.ended': Type.Object({ call: CallView }),
   /** The other side’s audio can be received: build a consumer. It stays silent until the call is active. */
   'media.consumer': ConsumerParams,
+  /** The other browser’s offer or answer, in a voice call. */
+  'peer.description': Type.Object({ callId: Uuid, ...PeerDescription.properties }),
+  /** ICE candidates of the other browser, in a voice call. */
+  'peer.candidates': Type.Object({ callId: Uuid, ...PeerCandidates.properties }),
+  /** The other side says that the path broke; the caller offers again. */
+  'peer.broken': Type.Object({ callId: Uuid }),
   /** A recording of one of this user’s chats changed its state. */
   'recording.changed': Type.Object({
     recordingId: Uuid,

@@ -56,6 +56,11 @@ const ORDERED: ReadonlySet<Method> = new Set<Method>([
   'media.connect',
   'media.produce',
   'media.restartIce',
+  'peer.servers',
+  'peer.description',
+  'peer.candidates',
+  'peer.connected',
+  'peer.broken',
 ]);
 /** After the close frame a client has this long to answer it before the socket is cut. */
 const CLOSE_TIMEOUT_MS = 1_000;

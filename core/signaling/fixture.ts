@@ -102,6 +102,20 @@ export class NotedCalls implements Calls {
     this.#note(who, `restartIce ${p.direction}`);
     return { iceParameters: {} };
   }
+  peerServers(who: Participant): Result<'peer.servers'> {
+    this.#note(who, 'peerServers');
+    return { iceServers: [], iceTransportPolicy: 'all' };
+  }
+  describePeer(who: Participant, p: Params<'peer.description'>): void {
+    this.#note(who, `describePeer ${p.kind} ${p.round}`);
+  }
+  passCandidates(who: Participant, p: Params<'peer.candidates'>): Result<'peer.candidates'> {
+    this.#note(who, `passCandidates ${p.round} ${p.candidates.length}`);
+    return { relayed: true };
+  }
+  async reportPath(who: Participant, _: Params<'peer.connected'>, what: string): Promise<void> {
+    this.#note(who, `path ${what}`);
+  }
   signedIn(who: Participant): { call?: CallView; incoming?: CallView } {
     this.#note(who, 'signedIn');
     this.onSignedIn(who);

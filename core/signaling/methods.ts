@@ -14,6 +14,10 @@ export type Calls = Pick<
   | 'connectMedia'
   | 'produce'
   | 'restartIce'
+  | 'peerServers'
+  | 'describePeer'
+  | 'passCandidates'
+  | 'reportPath'
   | 'signedIn'
   | 'deviceLeft'
   | 'routerRtpCapabilities'
@@ -67,6 +71,24 @@ export const HANDLERS: { readonly [M in TableMethod]: Handler<M> } = {
   },
   'media.produce': ({ calls }, who, params) => calls.produce(who, params),
   'media.restartIce': ({ calls }, who, params) => calls.restartIce(who, params),
+  'peer.servers': ({ calls }, who, params) => calls.peerServers(who, params),
+  'peer.description': ({ calls }, who, params) => {
+    calls.describePeer(who, params);
+    return {};
+  },
+  'peer.candidates': ({ calls }, who, params) => calls.passCandidates(who, params),
+  'peer.connected': async ({ calls }, who, params) => {
+    await calls.reportPath(who, params, 'connected');
+    return {};
+  },
+  'peer.broken': async ({ calls }, who, params) => {
+    await calls.reportPath(who, params, 'broken');
+    return {};
+  },
+  'peer.failed': async ({ calls }, who, params) => {
+    await calls.reportPath(who, params, 'failed');
+    return {};
+  },
 };
 
 export function isTableMethod(method: Method): method is TableMethod {

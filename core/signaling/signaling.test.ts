@@ -124,6 +124,58 @@ t.test('bad input over the socket', async (t) => {
       /params\.consent\.disclosureSha256 must match/,
     ],
     [
+      'a description of more than 16 KiB',
+      rpc({
+        id: 7,
+        method: 'peer.description',
+        params: { callId: CALL_ID, kind: 'offer', round: 1, sdp: 'x'.repeat(16_385) },
+      }),
+      7,
+      'bad_request',
+      /params\.sdp must not have more than 16384 characters/,
+    ],
+    [
+      'a description that is neither offer nor answer',
+      rpc({
+        id: 7,
+        method: 'peer.description',
+        params: { callId: CALL_ID, kind: 'rollback', round: 1, sdp: 'x' },
+      }),
+      7,
+      'bad_request',
+      /params\.kind must be "offer"/,
+    ],
+    [
+      'more candidates at once than a message may have',
+      rpc({
+        id: 7,
+        method: 'peer.candidates',
+        params: {
+          callId: CALL_ID,
+          round: 1,
+          candidates: Array(17).fill({ candidate: 'x', sdpMid: '0', sdpMLineIndex: 0 }),
+        },
+      }),
+      7,
+      'bad_request',
+      /params\.candidates must not have more than 16 items/,
+    ],
+    [
+      'a candidate with a key of its own',
+      rpc({
+        id: 7,
+        method: 'peer.candidates',
+        params: {
+          callId: CALL_ID,
+          round: 1,
+          candidates: [{ candidate: 'x', sdpMid: '0', sdpMLineIndex: 0, password: 'y' }],
+        },
+      }),
+      7,
+      'bad_request',
+      /must not have additional properties: password/,
+    ],
+    [
       'an extra key',
       rpc({ id: 7, method: 'call.hangup', params: { callId: CALL_ID, force: true } }),
       7,

@@ -72,8 +72,9 @@ export async function until<T>(
   ask: () => Promise<T>,
   fits: (answer: T) => boolean,
   what: string,
+  timeoutMs = 20_000,
 ): Promise<T> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (fits(answer)) return answer;

@@ -75,11 +75,11 @@ interface ClickSource {
 }
 
 /**
- * Headless Chromium with a WAV file as its microphone, as root and without a network too.
+ * Headless Chromium with a WAV file as its microphone, as root and without a network too. `starter` starts it elsewhere.
  * @throws Error with one sentence when Debian's chromium is not there
  */
-export function launchBrowser(wav: string): Promise<Browser> {
-  const executablePath = findProgram('chromium');
+export function launchBrowser(wav: string, starter?: string): Promise<Browser> {
+  const executablePath = starter ?? findProgram('chromium');
   if (!executablePath) return Promise.reject(new Error('chromium is missing: apt-get install chromium'));
   return chromium.launch({
     executablePath,
