@@ -3,28 +3,41 @@ import { parseArgs } from 'node:util';
 import type { Config } from '#config';
 import { loadConfig } from '#config';
 import type { LedgerLog, LedgerReading } from '#store';
-import { dataPaths, findingText, Ledger, readLedger } from '#store';
+import { beginAnew, dataPaths, findingText, Ledger, readLedger } from '#store';
 import { holdLock } from '../core/db/index.ts';
+import { assertDataFolder } from './lib/data-folder.ts';
 import { OperatorError, runCommand } from './lib/operator-error.ts';
 
 const HELP = `Usage: scripts/ledger COMMAND [OPTIONS]
 
-  status                          reads and checks the whole ledger; exit code 1 when something is wrong with it
+  status                          reads and checks the whole ledger
   key                             prints its public keys, oldest first
   rotate-key --reason TEXT        replaces the signing key; the server must be stopped
   accept-head --reason TEXT --confirm ORIGIN
                                   after an older copy of the data folder was restored: enters in the ledger that the
                                   newer entries are lost, and lets it go on; the server must be stopped
+  begin-anew --reason TEXT --confirm ORIGIN
+                                  when the ledger is damaged or gone and there is no copy to put back: moves what is
+                                  left of it aside and begins another one, whose first entry says so and names the
+                                  earlier keys. The recordings until now can be played, and prove nothing any more;
+                                  the server must be stopped
 
 Nothing secret is printed. What is found is never repaired and nothing is deleted.
 
-  --json          prints one line of JSON instead
+  --data-dir DIR  (or --data) the data folder; that of the settings unless given
   --config FILE   settings, as for scripts/start
-  --data DIR      the data folder, as for scripts/start
+  --json          prints one line of JSON instead
+
+Ends with 0 when all is well, 1 when something is wrong with the ledger, 2 when there is none or when it could not be
+done.
 `;
 
 const MAX_REASON_CHARACTERS = 500;
 const SHOWN_FINDINGS = 20;
+
+/** As scripts/verify has them. */
+const FAULTY = 1;
+const UNUSABLE = 2;
 
 const root = resolve(import.meta.dirname, '..');
 
@@ -45,9 +58,10 @@ const COMMANDS: Record<string, (config: Config, options: Options) => Promise<Ans
   key,
   'rotate-key': rotateKey,
   'accept-head': acceptHead,
+  'begin-anew': anew,
 };
 
-await runCommand(main);
+await runCommand(main, { failed: UNUSABLE });
 
 async function main(argv: string[]): Promise<void> {
   const { values: options, positionals } = parse(argv);
@@ -60,13 +74,14 @@ async function main(argv: string[]): Promise<void> {
   if (command === undefined || others.length > 0) {
     throw new OperatorError(`There is no command "${positionals.join(' ')}": see scripts/ledger --help.`);
   }
-  const env = { ...process.env, ...(options.data ? { VERBATIM_DATA_DIR: resolve(options.data) } : {}) };
+  const given = options['data-dir'] ?? options.data;
+  const env = { ...process.env, ...(given === undefined ? {} : { VERBATIM_DATA_DIR: resolve(given) }) };
   const config = loadConfig({ ...(options.config ? { path: resolve(options.config) } : {}), env, cwd: root });
   const { lines, data, wrong = false } = await command(config, options);
   process.stdout.write(
     options.json ? `${JSON.stringify(data)}\n` : lines.map((line) => `${line}\n`).join(''),
   );
-  if (wrong) process.exitCode = 1;
+  if (wrong) process.exitCode = FAULTY;
 }
 
 function parse(args: string[]) {
@@ -78,6 +93,8 @@ function parse(args: string[]) {
       confirm: { type: 'string' },
       json: { type: 'boolean' },
       config: { type: 'string' },
+      'data-dir': { type: 'string' },
+      // As `start` calls it.
       data: { type: 'string' },
       help: { type: 'boolean', short: 'h' },
     },
@@ -85,7 +102,8 @@ function parse(args: string[]) {
 }
 
 async function status(config: Config): Promise<Answer> {
-  const { origin, vkeys, size, root, checkpoint, memory, findings, findingCount } = await readAll(config);
+  const { origin, listedVkeys, size, root, checkpoint, memory, findings, findingCount } =
+    await readAll(config);
   const wrong = findings.map(findingText);
   const data = {
     origin,
@@ -93,17 +111,17 @@ async function status(config: Config): Promise<Answer> {
     root: root.toString('hex'),
     published: checkpoint?.size ?? 0,
     signerRemembers: memory?.size ?? null,
-    keys: vkeys.length,
+    keys: listedVkeys.length,
     sound: findingCount === 0,
     findingCount,
     findings,
   };
   const lines = [
-    `Origin:     ${origin}`,
+    `Origin:     ${origin ?? 'unknown'}`,
     `Entries:    ${size}, ${checkpoint?.size ?? 0} of them under the published checkpoint`,
     `Root:       ${data.root}`,
     `Signer:     ${memory === undefined ? 'remembers nothing' : `remembers ${memory.size} entries`}`,
-    `Keys:       ${vkeys.length}`,
+    `Keys:       ${listedVkeys.length}`,
     findingCount === 0 ? 'Every entry, tile and signature is right.' : `Wrong:      ${findingCount}`,
     ...wrong.slice(0, SHOWN_FINDINGS).map((text) => `  ${text}`),
   ];
@@ -111,8 +129,8 @@ async function status(config: Config): Promise<Answer> {
 }
 
 async function key(config: Config): Promise<Answer> {
-  const { origin, vkeys } = await readAll(config);
-  return { lines: vkeys, data: { origin, vkeys } };
+  const { origin, listedVkeys } = await readAll(config);
+  return { lines: [...listedVkeys], data: { origin, vkeys: listedVkeys } };
 }
 
 async function rotateKey(config: Config, options: Options): Promise<Answer> {
@@ -152,6 +170,26 @@ async function acceptHead(config: Config, options: Options): Promise<Answer> {
   });
 }
 
+async function anew(config: Config, options: Options): Promise<Answer> {
+  const reason = reasonOf(options);
+  const { origin = 'unknown' } = await readAll(config);
+  if (options.confirm !== origin) {
+    throw new OperatorError(
+      `Expected --confirm ${origin}, the origin of the ledger that is given up: what it proves of the recordings until now is lost.`,
+    );
+  }
+  return alone(config, async () => {
+    const begun = await beginAnew({ ...ledgerOptions(config), reason });
+    const lines = [
+      'A new ledger is begun. Its first entry says why, and names the keys of the one before.',
+      `Origin:  ${begun.origin}`,
+      `Key:     ${begun.vkey}`,
+      ...begun.moved.map((path) => `Kept as  ${path}`),
+    ];
+    return { lines, data: begun };
+  });
+}
+
 /** Holds the folder as the server does, so that the two never write at the same time. */
 async function alone(config: Config, act: () => Promise<Answer>): Promise<Answer> {
   const lock = await holdLock(join(config.dataDir, 'daemon.lock'), {
@@ -168,9 +206,10 @@ async function alone(config: Config, act: () => Promise<Answer>): Promise<Answer
 
 /** Reads the log without changing anything, also beside a running server. */
 async function readAll(config: Config): Promise<LedgerReading> {
+  await assertDataFolder(config.dataDir);
   const reader = readLedger(dataPaths(config.dataDir), { signerDir: signerDirOf(config), live: true });
   for await (const _ of reader.entries());
-  if (!reader.result.exists) {
+  if (!reader.result.exists && reader.result.findingCount === 0) {
     throw new OperatorError(`There is no ledger in ${config.dataDir}: the server makes it when it starts.`);
   }
   return reader.result;

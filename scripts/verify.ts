@@ -7,6 +7,7 @@ import type { BundleReport } from '../client/verify/index.ts';
 import { MAX_BUNDLE_BYTES, verifyBundle } from '../client/verify/index.ts';
 import type { AuditReport, Finding } from '../core/evidence/audit.ts';
 import { auditFolder, FINDING_KINDS, findingSentence } from '../core/evidence/audit.ts';
+import { assertDataFolder } from './lib/data-folder.ts';
 import { OperatorError, sentenceOf } from './lib/operator-error.ts';
 import { ProgressBar } from './lib/progress-bar.ts';
 
@@ -78,6 +79,7 @@ function parse(args: string[]) {
 
 async function verifyFolder(options: Options): Promise<number> {
   const { dataDir, signerDir } = foldersOf(options);
+  await assertDataFolder(dataDir);
   const bytesPerSecond = rateOf(options.rate);
   const identity = options['with-key'] ? await readIdentity(dataPaths(dataDir).secrets) : undefined;
   const bar = new ProgressBar(process.stderr);
@@ -188,7 +190,11 @@ async function verifyFile(file: string, json: boolean): Promise<number> {
 async function bytesOf(path: string): Promise<Uint8Array<ArrayBuffer>> {
   const handle = await open(path, 'r');
   try {
-    const { size } = await handle.stat();
+    const stat = await handle.stat();
+    if (!stat.isFile()) {
+      throw new OperatorError(`${path} is no file: --bundle takes the zip as it was downloaded.`);
+    }
+    const { size } = stat;
     if (size > MAX_BUNDLE_BYTES)
       throw new OperatorError(`${path} has ${size} bytes: no evidence bundle is so large.`);
     const bytes = new Uint8Array(size);

@@ -205,12 +205,17 @@ async function auditOne(
     folder: aside,
     paths,
     facts: known ?? { recording, call: undefined, consents: {} },
-    ledgerFromMs: facts.firstMs,
+    ledgerFromMs: known === undefined && wasEntered(files) ? undefined : facts.firstMs,
     quarantined,
     identity,
   };
   await auditJournals(journals, files.journals);
   return found;
+}
+
+/** A salt comes before the first entry and audio after the second, so both together had entries; an opening had all. */
+function wasEntered({ evd, salt, pay, hdr, journals }: RecordingFiles): boolean {
+  return evd || (salt && (pay || hdr || journals.length > 0));
 }
 
 /** Files of a recording that is in no entry. */
@@ -221,11 +226,18 @@ async function auditUnknown(
   files: RecordingFiles,
   ledgerFromMs: number | undefined,
 ): Promise<void> {
+  const entered = wasEntered(files);
   for (const kind of ['pay', 'hdr', 'evd', 'salt'] as const) {
     if (!files[kind]) continue;
     const file = `recordings/${recording}.${kind}`;
     const found = await statOf(join(paths.recordings, `${recording}.${kind}`));
-    if (kind === 'salt') {
+    if (kind === 'evd') {
+      const problem = 'was made after an entry that the ledger does not have';
+      folder.findings.add({ severity: 'fault', kind: 'no_entry', file, recording, problem });
+    } else if (entered) {
+      const problem = 'belongs to no call of the ledger, although its consents were entered';
+      folder.findings.add({ severity: 'fault', kind: 'no_entry', file, recording, problem });
+    } else if (kind === 'salt') {
       // It comes before the first entry, so a crash between the two leaves it.
       const problem = 'was made for a call that was never entered';
       folder.findings.add({ severity: 'note', kind: 'unfinished', file, recording, problem });

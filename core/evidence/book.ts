@@ -12,6 +12,7 @@ export type LedgerPort = Pick<
   | 'checkpoint'
   | 'vkey'
   | 'vkeys'
+  | 'earlierVkeys'
   | 'trouble'
   | 'origin'
   | 'state'

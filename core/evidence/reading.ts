@@ -53,7 +53,13 @@ export class Reading {
 
   /** Every verifier key that the log ever had, oldest first, one a line. */
   vkeys(): string {
-    return this.#book.ledger.vkeys.map((vkey) => `${vkey}\n`).join('');
+    return linesOf(this.#book.ledger.vkeys);
+  }
+
+  /** The same, after the keys of logs that were there before this one was begun anew. */
+  publishedVkeys(): string {
+    const { earlierVkeys, vkeys } = this.#book.ledger;
+    return linesOf([...earlierVkeys, ...vkeys]);
   }
 
   /**
@@ -136,4 +142,8 @@ export class Reading {
     if (checkpoint === undefined) return 0;
     return parseCheckpoint(noteText(checkpoint)).size;
   }
+}
+
+function linesOf(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join('');
 }

@@ -38,6 +38,8 @@ export { readJournal, recordsOf, verifyJournal } from './journal-reader.ts';
 export type { Acknowledged, JournalWriterOptions } from './journal-writer.ts';
 export { JournalWriter } from './journal-writer.ts';
 export { generateServerIdentity, readIdentity, readRecipients } from './keys.ts';
+export type { BegunAnew } from './ledger/begin-anew.ts';
+export { beginAnew } from './ledger/begin-anew.ts';
 export type { LedgerFinding } from './ledger/findings.ts';
 export { findingText } from './ledger/findings.ts';
 export type { Head as LedgerHead } from './ledger/head.ts';

@@ -26,13 +26,16 @@ export function sentenceOf(error: unknown): string {
   return system ?? `Something went wrong that should not: ${error.stack ?? error.message}`;
 }
 
-/** An operator's command: what it throws becomes a sentence on standard error and the exit code 1. */
-export async function runCommand(main: (argv: string[]) => Promise<void>): Promise<void> {
+/** An operator's command: what it throws becomes a sentence on standard error and the exit code `failed`, usually 1. */
+export async function runCommand(
+  main: (argv: string[]) => Promise<void>,
+  { failed = 1 }: { failed?: number } = {},
+): Promise<void> {
   try {
     await main(process.argv.slice(2));
   } catch (error) {
     process.stderr.write(`${sentenceOf(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = failed;
   }
 }
 
@@ -52,6 +55,8 @@ function systemSentence(code: string, error: Error): string | undefined {
     case 'ENOTDIR':
     case 'EEXIST':
       return `${path} is not a folder: move it away, or choose another folder.`;
+    case 'EISDIR':
+      return `${path === 'a file' ? 'What was named' : path} is a folder, and a file was expected.`;
     case 'EMFILE':
     case 'ENFILE':
       return 'Too many files are open: raise the limit (ulimit -n) and start again.';

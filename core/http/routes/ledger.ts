@@ -47,12 +47,15 @@ export function ledgerRoutes(app: HttpApp, { evidence }: HttpDeps): void {
       schema: {
         tags,
         summary:
-          'Every key that the log has signed with, oldest first, one a line (C2SP signed-note verifier keys)',
+          'Every key that the log has signed with, oldest first, one a line (C2SP signed-note verifier keys); those of an earlier log, before one begun anew, come first',
         response: { 200: textOf('One key a line'), default: problems },
       },
     },
     async (_request, reply) =>
-      reply.type('text/plain; charset=utf-8').header('cache-control', 'no-cache').send(reading.vkeys()),
+      reply
+        .type('text/plain; charset=utf-8')
+        .header('cache-control', 'no-cache')
+        .send(reading.publishedVkeys()),
   );
   app.get(
     '/v1/ledger/consistency',

@@ -31,9 +31,18 @@ export class History {
   firstVkey: string | undefined;
   readonly rotations: Rotation[] = [];
   accepted: AcceptedHead | undefined;
+  /** Entries of the largest head whose loss was accepted. */
+  acceptedSize = 0;
+  /** Keys of logs that were there before this one was begun anew, oldest first. */
+  earlierVkeys: readonly string[] = [];
   lastTs: string | undefined;
   /** Hashes of the first entries that could not be read: one of their subjects may follow them. */
   readonly #unread = new Set<string>();
+
+  /** Some entries could not be read: what they say of keys is not known. */
+  get incomplete(): boolean {
+    return this.#unread.size > 0;
+  }
 
   /** Every key the log was signed with, oldest first. */
   get vkeys(): string[] {
@@ -90,6 +99,7 @@ export class History {
     if (index === 0) {
       this.origin = textOf(d, 'origin');
       this.firstVkey = textOf(d, 'vkey');
+      this.earlierVkeys = textsOf(memberOf(d, 'earlier'));
     } else if (t === 'key.rotate') {
       const rotation = { index, old: textOf(d, 'old') ?? '', new: textOf(d, 'new') ?? '' };
       if (rotation.old !== this.vkeys.at(-1)) wrong('replaces a key that was not in force');
@@ -98,7 +108,10 @@ export class History {
     } else if (t === 'config.change' && textOf(d, 'what') === 'head-accepted') {
       const lost = memberOf(d, 'lost');
       const [size, root] = [memberOf(lost, 'size'), textOf(lost, 'root')];
-      if (typeof size === 'number' && root !== undefined) this.accepted = { index, size, root };
+      if (typeof size === 'number' && root !== undefined) {
+        this.accepted = { index, size, root };
+        this.acceptedSize = Math.max(this.acceptedSize, size);
+      }
     }
   }
 }
@@ -152,4 +165,9 @@ function memberOf(value: unknown, name: string): unknown {
 function textOf(value: unknown, name: string): string | undefined {
   const member = memberOf(value, name);
   return typeof member === 'string' ? member : undefined;
+}
+
+/** The texts in a list; a member that is none is passed over. */
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
 }

@@ -2,13 +2,24 @@ import type { NoteSigner } from '#ledger';
 import { LedgerError } from '#ledger';
 import type { DataPaths } from '../paths.ts';
 import type { LogKey } from './keys.ts';
-import { createKey, dropNextKey, promoteNextKey, writeVkeys } from './keys.ts';
+import { createKey, dropNextKey, isVkey, promoteNextKey, writeVkeys } from './keys.ts';
 import type { Loaded } from './load.ts';
+
+/** `sys.init` names them, and an entry has 16 KiB. */
+const MAX_EARLIER_KEYS = 64;
 
 interface NextKey {
   key: LogKey;
   /** Its key.rotate entry. */
   index: number;
+}
+
+export interface KeyRingState {
+  current: LogKey;
+  /** Of this log, oldest first. */
+  vkeys: readonly string[];
+  earlier: readonly string[];
+  next?: NextKey;
 }
 
 /**
@@ -19,13 +30,16 @@ interface NextKey {
 export class KeyRing {
   readonly #paths: DataPaths;
   readonly #vkeys: string[];
+  /** Of logs before this one: listed first, and in force for nothing here. */
+  readonly #earlier: readonly string[];
   #current: LogKey;
   #next: NextKey | undefined;
 
-  constructor(paths: DataPaths, current: LogKey, vkeys: readonly string[], next?: NextKey) {
+  constructor(paths: DataPaths, { current, vkeys, earlier, next }: KeyRingState) {
     this.#paths = paths;
     this.#current = current;
     this.#vkeys = [...vkeys];
+    this.#earlier = earlier;
     this.#next = next;
   }
 
@@ -35,6 +49,10 @@ export class KeyRing {
 
   get vkeys(): readonly string[] {
     return this.#vkeys;
+  }
+
+  get earlier(): readonly string[] {
+    return this.#earlier;
   }
 
   get rotating(): boolean {
@@ -63,7 +81,7 @@ export class KeyRing {
     const next = this.#next;
     if (next === undefined || publishedSize <= next.index) return;
     // A crash before or after this: the entry and the key beside the old one say that the rotation is not ended.
-    await writeVkeys(this.#paths, this.#vkeys);
+    await writeVkeys(this.#paths, [...this.#earlier, ...this.#vkeys]);
     // A crash after this: the rotation has ended.
     await promoteNextKey(this.#paths);
     this.#current = next.key;
@@ -85,14 +103,17 @@ export async function openKeys(
       );
     }
     const made = key ?? (await createKey(paths, origin));
-    await writeVkeys(paths, [made.vkey]);
-    return new KeyRing(paths, made, [made.vkey]);
+    // Heads that an earlier log signed are still kept by somebody, who looks for their key here.
+    const earlier = vkeys.filter((vkey) => isVkey(vkey) && vkey !== made.vkey).slice(-MAX_EARLIER_KEYS);
+    await writeVkeys(paths, [...earlier, made.vkey]);
+    return new KeyRing(paths, { current: made, vkeys: [made.vkey], earlier });
   }
   if (key === undefined) throw new LedgerError('a sound log has a key');
   const last = history.rotations.at(-1);
+  const state: KeyRingState = { current: key, vkeys: history.vkeys, earlier: history.earlierVkeys };
   if (nextKey !== undefined && nextKey.vkey === last?.new) {
-    return new KeyRing(paths, key, history.vkeys, { key: nextKey, index: last.index });
+    return new KeyRing(paths, { ...state, next: { key: nextKey, index: last.index } });
   }
   if (nextKey !== undefined) await dropNextKey(paths);
-  return new KeyRing(paths, key, history.vkeys);
+  return new KeyRing(paths, state);
 }

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { NoteSigner } from '#ledger';
-import { generateLogKey, LedgerError, openSigner } from '#ledger';
+import { generateLogKey, LedgerError, openSigner, openVerifier } from '#ledger';
 import { mkdirDurable, renameDurable, writeFileDurable } from '../durable.ts';
 import type { DataPaths } from '../paths.ts';
 import { readWhole } from './listing.ts';
@@ -65,6 +65,21 @@ export async function dropNextKey(paths: DataPaths): Promise<void> {
 export async function readVkeys(paths: DataPaths): Promise<string[] | undefined> {
   const bytes = await readWhole(paths.ledgerVkeys, MAX_VKEYS_BYTES);
   return bytes?.toString('latin1').split('\n').slice(0, -1);
+}
+
+export function isVkey(line: string): boolean {
+  try {
+    openVerifier(line);
+    return true;
+  } catch {
+    // Whatever is wrong with the line: it verifies nothing, and the list is compared as a whole.
+    return false;
+  }
+}
+
+/** C2SP signed-note: `<name>+<hash>+<base64>`; a name has no plus. */
+export function nameOfVkey(vkey: string): string {
+  return vkey.slice(0, vkey.indexOf('+'));
 }
 
 export function vkeysText(vkeys: readonly string[]): string {

@@ -16,7 +16,7 @@ import type { KeyRing } from './key-ring.ts';
 import { openKeys } from './key-ring.ts';
 import { makeNextKey, rotationText } from './keys.ts';
 import type { Loaded } from './load.ts';
-import { loadLedger } from './load.ts';
+import { loadLedger, ownVkeys } from './load.ts';
 import type { AcceptedLoss, Appended, LedgerOptions, LedgerState, NewLedgerEntry } from './options.ts';
 import { Publisher } from './publisher.ts';
 import { LOG_SUBJECT, Scribe, SERVER } from './scribe.ts';
@@ -53,7 +53,7 @@ export class Ledger {
   readonly #boot = randomUUID();
   /** Present when the log was sound at the start. */
   readonly #parts: Parts | undefined;
-  readonly #loaded: Pick<Loaded, 'checkpoint' | 'vkeys' | 'edge'>;
+  readonly #loaded: Pick<Loaded, 'checkpoint' | 'edge'> & { vkeys: string[]; earlier: readonly string[] };
   #damage: string | undefined;
   #rotating = false;
   #closed = false;
@@ -71,9 +71,9 @@ export class Ledger {
     this.#owner = owner;
     this.origin = origin;
     this.#history = loaded.history;
-    const { checkpoint, vkeys, edge } = loaded;
+    const { checkpoint, edge, history } = loaded;
     // These only: the rest holds every entry of the write-ahead file.
-    this.#loaded = { checkpoint, vkeys, edge };
+    this.#loaded = { checkpoint, edge, vkeys: ownVkeys(loaded), earlier: history.earlierVkeys };
     this.#reader = new TreeReader(paths.ledger);
     const files = options.files ?? systemLedgerFiles;
     const retry = options.retry ?? DEFAULT_RETRY;
@@ -141,7 +141,7 @@ export class Ledger {
     const owner = await claimLog(join(paths.ledger, 'wal'));
     let ledger: Ledger | undefined;
     try {
-      const loaded = await loadLedger({ paths, signerDir, withKey: true });
+      const loaded = await loadLedger({ paths, signerDir, withKey: true, anew: options.anew !== undefined });
       const origin = loaded.history.origin ?? loaded.origin ?? options.origin ?? newOrigin();
       const sound = loaded.findings.count === 0;
       if (sound && options.origin !== undefined && options.origin !== origin) {
@@ -176,6 +176,11 @@ export class Ledger {
   /** Every verifier key of this log, oldest first. */
   get vkeys(): readonly string[] {
     return this.#parts?.keys.vkeys ?? this.#loaded.vkeys;
+  }
+
+  /** Keys of logs before this one, oldest first: some stay with whoever kept heads of those. */
+  get earlierVkeys(): readonly string[] {
+    return this.#parts?.keys.earlier ?? this.#loaded.earlier;
   }
 
   /** Durable entries. */
@@ -430,7 +435,12 @@ export class Ledger {
     if (forgotten !== undefined) scribe.recall(LOG_SUBJECT, forgotten, await this.entry(forgotten));
     const enter = (t: Entry['t'], id: string, d: JsonObject): unknown =>
       scribe.enter({ t, id, sub: LOG_SUBJECT, actor: SERVER, d });
-    if (loaded.empty) enter('sys.init', 'sys.init', { origin: this.origin, vkey: this.vkey, version });
+    if (loaded.empty) {
+      const { earlierVkeys: earlier } = this;
+      const before = earlier.length === 0 ? {} : { earlier: [...earlier] };
+      const why = this.#options.anew === undefined ? {} : { anew: this.#options.anew };
+      enter('sys.init', 'sys.init', { origin: this.origin, vkey: this.vkey, version, ...before, ...why });
+    }
     scribe.noteFuture();
     if (loaded.memory === undefined && checkpoint !== undefined) {
       const head = { size: checkpoint.size, root: checkpoint.root.toString('hex') };

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Entry } from '#ledger';
-import { LedgerError, openVerifier, parseEntry, TILE_WIDTH } from '#ledger';
+import { LedgerError, parseEntry, TILE_WIDTH } from '#ledger';
 import type { DataPaths } from '../paths.ts';
 import { Edge } from './edge.ts';
 import { Findings } from './findings.ts';
@@ -10,7 +10,7 @@ import type { Head } from './head.ts';
 import { MAX_NOTE_BYTES, readHead } from './head.ts';
 import { History } from './history.ts';
 import type { LogKey } from './keys.ts';
-import { nextKeyPath, readKey, readVkeys } from './keys.ts';
+import { isVkey, nameOfVkey, nextKeyPath, readKey, readVkeys } from './keys.ts';
 import type { Listing } from './listing.ts';
 import { listTree, readWhole } from './listing.ts';
 import type { Replayed } from './replay.ts';
@@ -19,6 +19,7 @@ import type { Anchor, ScannedEntry } from './scan.ts';
 import { Scan } from './scan.ts';
 import { memoryPath, readMemory } from './signer.ts';
 import { BUNDLES, treePath } from './tree-path.ts';
+import { listOpenings, missedOpening, missedText } from './witnesses.ts';
 import type { FoundSegment } from './write-ahead.ts';
 import { readSegments } from './write-ahead.ts';
 
@@ -33,12 +34,21 @@ export interface LoadOptions {
   withKey: boolean;
   /** A writer may be at work meanwhile. */
   live?: boolean;
+  /** An operator begins the log anew: that openings of an earlier one are there is known. */
+  anew?: boolean;
 }
 
 /** An entry as it was read and understood. */
 export interface ReadEntry extends ScannedEntry {
   /** Undefined where the bytes are no entry. */
   entry: Entry | undefined;
+}
+
+/** Of this log alone: by its entries, or by the public list where not all of those can be read. */
+export function ownVkeys({ history, vkeys, origin }: Pick<Loaded, 'history' | 'vkeys' | 'origin'>): string[] {
+  const named = history.vkeys;
+  if (named.length > 0 && !history.incomplete) return named;
+  return vkeys.filter((vkey) => isVkey(vkey) && nameOfVkey(vkey) === (history.origin ?? origin));
 }
 
 /** A log as it was found. Nothing on disk was changed to read it. */
@@ -86,7 +96,9 @@ export async function* scanLedger(
   const findings = new Findings();
   const name = (path: string): string => shortName(paths.dataDir, path);
 
-  // A writer at work moves entries from here to the tree, so the segments are read first.
+  // Before anything else: what is listed here has its entries in what is read afterwards.
+  const openings = options.anew ? [] : await listOpenings(paths);
+  // A writer at work moves entries from here to the tree, so the segments are read before it.
   const { segments, replayed } = await readWriteAhead(join(paths.ledger, 'wal'), options.live === true);
   if (replayed.problem !== undefined) {
     findings.add(name(replayed.problem.path), replayed.problem.problem, replayed.problem.entry);
@@ -103,7 +115,8 @@ export async function* scanLedger(
     ...[key, nextKey].flatMap((one) => one?.vkey ?? []),
     named ?? '',
   ].filter(isVkey);
-  const origin = key?.signer.name ?? usable.map(nameOfVkey)[0];
+  // The list may begin with the keys of an earlier log; `named`, where it can be read, comes last.
+  const origin = key?.signer.name ?? usable.map(nameOfVkey).at(-1);
 
   const checkpointPath = join(paths.ledger, 'checkpoint');
   const checkpointNote = await readWhole(checkpointPath, MAX_NOTE_BYTES);
@@ -203,7 +216,19 @@ export async function* scanLedger(
     rolledBack: false,
     findings,
   };
-  if (!empty) checkKeys(loaded, { published, options, name, checkpointPath, memoryFile });
+  if (findings.count === 0) {
+    const missed = await missedOpening(paths, openings, {
+      empty,
+      knows: (recordingId) => history.subjects.last(`rec:${recordingId}`) !== undefined,
+      vkeys: history.vkeys,
+      acceptedSize: history.acceptedSize,
+    });
+    if (missed !== undefined) {
+      findings.add(name(paths.ledger), `${empty ? 'is gone' : 'lacks entries'}: ${missedText(missed)}`);
+    }
+  }
+  if (!empty)
+    checkKeys(loaded, { published, options, name, checkpointPath, memoryFile, allRead: scan.whole });
   loaded.rolledBack = sound && findings.count === 1 && memoryProblem !== undefined && !lossAccepted;
   return loaded;
 }
@@ -230,8 +255,10 @@ function checkKeys(
     name,
     checkpointPath,
     memoryFile,
+    allRead,
   }: {
     published: string[] | undefined;
+    allRead: boolean;
     options: LoadOptions;
     name: (path: string) => string;
     checkpointPath: string;
@@ -239,8 +266,11 @@ function checkKeys(
   },
 ): void {
   const { paths, withKey } = options;
-  const named = history.vkeys;
-  const last = named.at(-1);
+  // Keys can be held against the entries only where all of them could be read; what could not was told.
+  const whole = allRead && !history.incomplete && history.firstVkey !== undefined;
+  const own = history.vkeys;
+  const named = [...history.earlierVkeys, ...own];
+  const last = own.at(-1);
   if (history.origin !== undefined && origin !== undefined && history.origin !== origin) {
     findings.add(
       name(paths.ledgerVkeys),
@@ -248,19 +278,23 @@ function checkKeys(
     );
   }
   // A rotation that was not ended: the new key is still beside the old one, and may lack in the list.
-  const rotating = nextKey !== undefined && nextKey.vkey === last && key?.vkey === named.at(-2);
+  const rotating = nextKey !== undefined && nextKey.vkey === last && key?.vkey === own.at(-2);
   if (withKey && key === undefined) {
     if (!findings.list.some(({ file }) => file === name(paths.ledgerKey))) {
       findings.add(name(paths.ledgerKey), 'is missing: without it nothing can be signed');
     }
-  } else if (withKey && key?.vkey !== last && !rotating) {
+  } else if (withKey && whole && key?.vkey !== last && !rotating) {
     findings.add(name(paths.ledgerKey), 'is not the key that the log names');
   }
   // Without the secrets a list that ends before the last rotation cannot be told from one in progress.
   const mayLack = withKey ? rotating : true;
   const equal = (list: readonly string[]): boolean => list.join('\n') === published?.join('\n');
   if (published === undefined) findings.add(name(paths.ledgerVkeys), 'is missing');
-  else if (!equal(named) && !(mayLack && history.rotations.length > 0 && equal(named.slice(0, -1)))) {
+  else if (
+    whole &&
+    !equal(named) &&
+    !(mayLack && history.rotations.length > 0 && equal(named.slice(0, -1)))
+  ) {
     findings.add(name(paths.ledgerVkeys), 'does not list the keys that the log names');
   }
   for (const [head, path] of [
@@ -268,7 +302,7 @@ function checkKeys(
     [memory, memoryFile],
   ] as const) {
     const wanted = head === undefined ? undefined : history.vkeyAt(head.size);
-    if (head !== undefined && wanted !== undefined && !head.signedBy.includes(wanted)) {
+    if (whole && head !== undefined && wanted !== undefined && !head.signedBy.includes(wanted)) {
       findings.add(name(path), 'is not signed by the key that was in force at its size');
     }
   }
@@ -286,21 +320,6 @@ async function keyIn(
     findings.add(name(path), error.problem);
     return undefined;
   }
-}
-
-function isVkey(line: string): boolean {
-  try {
-    openVerifier(line);
-    return true;
-  } catch {
-    // Whatever is wrong with the line: it verifies nothing, and the list is compared as a whole afterwards.
-    return false;
-  }
-}
-
-/** C2SP signed-note: `<name>+<hash>+<base64>`; a name has no plus. */
-function nameOfVkey(vkey: string): string {
-  return vkey.slice(0, vkey.indexOf('+'));
 }
 
 function hasTree(listing: Listing, size: number): boolean {

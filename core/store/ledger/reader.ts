@@ -17,6 +17,8 @@ export interface LedgerReading {
   origin: string | undefined;
   /** Every verifier key that the entries name, oldest first. */
   vkeys: string[];
+  /** The public list as it lies there, keys of earlier logs first. */
+  listedVkeys: readonly string[];
   /** Of the entries that were read, those in the write-ahead file included. */
   size: number;
   root: Buffer;
@@ -57,11 +59,12 @@ export class LedgerReader {
   get result(): LedgerReading {
     const loaded = this.#loaded;
     if (loaded === undefined) throw new Error('the entries were not read to their end');
-    const { empty, origin, history, edge, checkpoint, memory, findings } = loaded;
+    const { empty, origin, history, edge, checkpoint, memory, findings, vkeys } = loaded;
     return {
       exists: !empty,
       origin: history.origin ?? origin,
       vkeys: history.vkeys,
+      listedVkeys: vkeys,
       size: edge.size,
       root: edge.root(),
       checkpoint,
