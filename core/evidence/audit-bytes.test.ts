@@ -1,4 +1,4 @@
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Test } from 'tap';
 import t from 'tap';
@@ -17,6 +17,8 @@ const root = await testDir(t);
 const EVERY_BYTE = process.env.VERBATIM_EVERY_BYTE === '1';
 const STRIDES: Record<string, number> = { pay: 211, scj: 61, hdr: 11, salt: 1, evd: 7 };
 const STRIDE = 7;
+/** The reader itself is tried with every length elsewhere. */
+const CUT_STRIDE = 13;
 
 async function filesIn(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
@@ -66,6 +68,28 @@ t.test('F38 one bit of any byte of the evidence is noticed, and named', { timeou
   }
   t.comment(`${flips} flips in ${files.length} files`);
   t.same((await auditFolder({ dataDir, signerDir })).findings, [], 'and nothing of it stayed');
+});
+
+t.test('F38 a journal that was cut at any byte is named', { timeout: 900_000 }, async (t) => {
+  const dataDir = join(root, 'cut');
+  const made = await MadeFolder.open(db, dataDir);
+  const { call } = await made.call({ durationMs: 500, payloadBytes: 8 });
+  await made.close();
+  const { paths, signerDir } = made;
+  const path = paths.journal(call.recordingId, 1);
+  const bytes = await readFile(path);
+  const unseen: number[] = [];
+  for (let length = 0; length < bytes.length; length += EVERY_BYTE ? 1 : CUT_STRIDE) {
+    await writeFile(path, bytes.subarray(0, length));
+    const { findings } = await auditFolder({ dataDir, signerDir });
+    const named = findings.some(
+      ({ severity, file }) => severity === 'fault' && file === relative(dataDir, path),
+    );
+    if (!named) unseen.push(length);
+  }
+  t.same(unseen, []);
+  await writeFile(path, bytes);
+  t.same((await auditFolder({ dataDir, signerDir })).findings, []);
 });
 
 /** The CRC-32 of the audio, for the bundle’s zip, is in no entry: it is checked with the audio itself. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { NoteVerifier } from '#ledger';
 import {
@@ -173,6 +174,10 @@ async function auditOpening(audit: RecordingAudit, salt: Buffer | undefined): Pr
   ]) {
     fault(audit, 'opening', 'evd', problem, final.index);
   }
+  // One that was changed is told once, where the verifiers are.
+  const { verifier } = opening;
+  if (verifier !== null && (await statOf(join(audit.paths.verifiers, verifier))) === undefined)
+    fault(audit, 'opening', 'evd', `names the verifier ${verifier}, which is not there`, final.index);
   // Which of the two is wrong cannot be told: they do not belong together.
   if (salt !== undefined)
     for (const problem of saltProblems(facts, opening, salt))

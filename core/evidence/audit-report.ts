@@ -17,6 +17,7 @@ export const FINDING_KINDS = {
   sealed_file: 'sealed files that are not the entered ones',
   salt: 'salts that are none, or of another recording',
   opening: 'openings that do not open what was entered',
+  verifier: 'verifiers that are not what their name says',
   audio: 'audio that is not what was entered',
   not_removed: 'files of removed recordings',
   quarantine: 'quarantined files',

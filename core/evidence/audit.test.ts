@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import {
   appendFile,
   cp,
+  mkdir,
   readdir,
   readFile,
   rename,
@@ -21,7 +23,7 @@ import {
   signNote,
 } from '#ledger';
 import type { DataPaths } from '#store';
-import { dataPaths, quarantine } from '#store';
+import { dataPaths, Ledger, quarantine } from '#store';
 import { testDatabase, testDir } from '../db/fixture.ts';
 import { holdLock } from '../db/index.ts';
 import type { AuditReport, Finding, FindingKind } from './audit.ts';
@@ -32,6 +34,9 @@ import { MadeFolder, START_MS } from './audit-fixture.ts';
 t.setTimeout(180_000);
 const db = await testDatabase(t);
 const root = await testDir(t);
+
+const ignore = (): void => undefined;
+const silent = { info: ignore, warn: ignore, error: ignore };
 
 /** More than one full tile, so that there is a tile above the lowest. */
 const FILLERS = 300;
@@ -46,6 +51,7 @@ async function makeFolders() {
   await early.close();
   const old = join(root, 'old');
   await cp(data, old, { recursive: true, preserveTimestamps: true });
+  await cp(`${data}.signer`, `${old}.signer`, { recursive: true });
   const made = await MadeFolder.open(db, data, { startMs: START_MS + 3_600_000 });
   const second = await made.call();
   await Promise.all(
@@ -388,6 +394,61 @@ const VERDICTS: Record<string, Verdict> = {
     does: ({ paths }) => rm(paths.ledger, { recursive: true }),
     kind: 'ledger',
     also: ['no_entry'],
+  },
+  'the ledger and the signer’s memory gone': {
+    does: async ({ paths, signerDir }) => {
+      await rm(paths.ledger, { recursive: true });
+      await rm(signerDir, { recursive: true });
+    },
+    kind: 'ledger',
+    file: 'ledger',
+    problem: /^is gone: recordings\/.*\.evd was made after its entry had been committed/,
+    also: ['no_entry'],
+  },
+  'another ledger begun in place of one that was removed, the openings hidden meanwhile': {
+    does: async ({ paths, signerDir }) => {
+      await rm(paths.ledger, { recursive: true });
+      await rm(signerDir, { recursive: true });
+      await rename(paths.recordings, `${paths.recordings}.hidden`);
+      const ledger = await Ledger.open({ paths, signerDir, version: '0', log: silent, onAlarm: ignore });
+      await ledger.close();
+      await rename(`${paths.recordings}.hidden`, paths.recordings);
+    },
+    kind: 'no_entry',
+    file: rec(first, 'pay'),
+    problem: /although its consents were entered/,
+    also: ['ledger'],
+  },
+  'the ledger and the signer’s memory put back to an older state': {
+    does: async ({ paths, signerDir }) => {
+      await rm(paths.ledger, { recursive: true });
+      await cp(dataPaths(old).ledger, paths.ledger, { recursive: true });
+      await rm(signerDir, { recursive: true });
+      await cp(`${old}.signer`, signerDir, { recursive: true });
+    },
+    kind: 'no_entry',
+    file: rec(second, 'evd'),
+    problem: /made after an entry that the ledger does not have/,
+    also: ['ledger'],
+  },
+  'bit rot in the signer’s memory': {
+    does: ({ signerDir }) => flip(join(signerDir, 'last-signed'), 30),
+    kind: 'ledger',
+    file: /\.signer\/last-signed$/,
+  },
+  'bit rot in a verifier that bundles carry': {
+    does: async ({ paths }) => {
+      const parts = ['<html>', 'import {}'].map((text) => createHash('sha256').update(text).digest());
+      const name = createHash('sha256').update(Buffer.concat(parts)).digest('hex');
+      await mkdir(join(paths.verifiers, name), { recursive: true });
+      await writeFile(join(paths.verifiers, name, 'verify.html'), '<html>');
+      await writeFile(join(paths.verifiers, name, 'verify.mjs'), 'import {}');
+      if (!(await audit({ paths, signerDir: `${paths.dataDir}.signer` })).ok)
+        throw new Error('named wrongly');
+      await flip(join(paths.verifiers, name, 'verify.mjs'), 3);
+    },
+    kind: 'verifier',
+    file: /^verifiers\/[0-9a-f]{64}$/,
   },
   'a journal of a call that nobody entered': {
     does: ({ paths }) =>

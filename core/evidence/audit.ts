@@ -17,6 +17,7 @@ import { auditQuarantine } from './audit-quarantine.ts';
 import { auditRecording } from './audit-recording.ts';
 import type { AuditReport, Finding } from './audit-report.ts';
 import { AuditFindings } from './audit-report.ts';
+import { auditVerifiers } from './audit-verifiers.ts';
 import { MAX_OPENING_BYTES, parseOpening } from './opening.ts';
 
 export type { AuditProgress } from './audit-pace.ts';
@@ -77,10 +78,11 @@ export async function auditFolder(options: AuditOptions): Promise<AuditReport> {
   const folder: AuditFolder = { dataDir, findings, pace };
   const paths = dataPaths(dataDir);
   const access = accessPaths(paths).ledger;
-  for (const dir of [paths.ledger, access, paths.quarantine])
+  for (const dir of [paths.ledger, access, paths.quarantine, paths.verifiers])
     pace.totalBytes += await walkForLinks(folder, dir);
-  for (const dir of [paths.keys, paths.verifiers]) await walkForLinks(folder, dir);
+  await walkForLinks(folder, paths.keys);
   const quarantined = await auditQuarantine(folder, paths.quarantine);
+  await auditVerifiers(folder, paths.verifiers);
   const audit: Audit = { options, paths, folder, quarantined };
 
   const { entriesAPass = ENTRIES_A_PASS } = options;
