@@ -250,7 +250,8 @@ async function openAccessLog(
     version,
     log,
     onAlarm: (problem) => void alarms.raise('access_unwritable', 'log', problem),
-    origin: `${main.origin}/access`,
+    // It keeps its name when the first log is begun anew, or when nobody can tell what that one was called.
+    newOrigin: `${main.origin}/access`,
   });
   const access = new AccessLog({ ledger, main, nameKey: secrets.accessNameKey, alarms, log });
   // What an earlier run did not come to anchor.

@@ -25,6 +25,8 @@ export interface DataPaths {
   readonly ledgerKey: string;
   /** Its public verifier keys, oldest first, one a line. */
   readonly ledgerVkeys: string;
+  /** Where openings lie, each of which proves entries of this log; undefined for a log that has none. */
+  readonly openings: string | undefined;
   journal(recordingId: string, epoch: number): string;
   /** The commit log of one recorder process. */
   log(recorderId: string): string;
@@ -58,6 +60,7 @@ export function dataPaths(dataDir: string): DataPaths {
     logs: join(dataDir, 'logs'),
     identity: join(secrets, IDENTITY_FILE),
     recipients: join(keys, RECIPIENTS_FILE),
+    openings: recordings,
     journal: (recordingId, epoch) => join(journals, journalName(recordingId, epoch)),
     log: (recorderId) => join(wal, recorderId),
     pay: (recordingId) => join(recordings, `${recordingId}.pay`),
@@ -74,6 +77,7 @@ export function accessPaths(paths: DataPaths): DataPaths {
     ledger: join(paths.dataDir, 'access'),
     ledgerKey: join(paths.secrets, 'access.key'),
     ledgerVkeys: join(paths.keys, 'access.vkeys'),
+    openings: undefined,
   };
 }
 

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import t from 'tap';
 import { formatCheckpoint, generateLogKey, openSigner, parseEntry, signNote } from '#ledger';
+import { accessPaths, accessSignerDir } from '../paths.ts';
 import { beginAnew } from './begin-anew.ts';
 import { Ledger } from './ledger.ts';
 import { readLedger } from './reader.ts';

@@ -142,7 +142,8 @@ export class Ledger {
     let ledger: Ledger | undefined;
     try {
       const loaded = await loadLedger({ paths, signerDir, withKey: true, anew: options.anew !== undefined });
-      const origin = loaded.history.origin ?? loaded.origin ?? options.origin ?? newOrigin();
+      const origin =
+        loaded.history.origin ?? loaded.origin ?? options.origin ?? options.newOrigin ?? randomOrigin();
       const sound = loaded.findings.count === 0;
       if (sound && options.origin !== undefined && options.origin !== origin) {
         const problem = `the ledger here has the origin ${origin}, which cannot become ${options.origin}`;
@@ -488,6 +489,6 @@ export class Ledger {
   }
 }
 
-function newOrigin(): string {
+function randomOrigin(): string {
   return `verbatim-${randomBytes(8).toString('hex')}`;
 }

@@ -16,6 +16,8 @@ export interface LedgerOptions {
   signerDir: string;
   /** Name of the log, for its first start. Fixed from then on: another one later is refused. */
   origin?: string;
+  /** Name of the log if it is made now; one that is there keeps its own. */
+  newOrigin?: string;
   /** Why an operator begins the log anew beside recordings of an earlier one. Never given by the server. */
   anew?: { reason: string };
   /** Of the program, for the first entry. */

@@ -32,10 +32,11 @@ export interface KnownLog {
 }
 
 /** Recordings with an opening. To be listed before the log is read, so that each one's entries are in what is read. */
-export async function listOpenings({ recordings }: DataPaths): Promise<string[]> {
+export async function listOpenings({ openings }: DataPaths): Promise<string[]> {
   const ids: string[] = [];
+  if (openings === undefined) return ids;
   try {
-    for await (const entry of await opendir(recordings)) {
+    for await (const entry of await opendir(openings)) {
       const id = OPENING.exec(entry.name)?.[1];
       if (id !== undefined && entry.isFile()) ids.push(id);
     }
