@@ -140,6 +140,25 @@ t.test('F35 openings of entries whose loss was accepted do not stop the log agai
   await ledger.close();
 });
 
+t.test('F31 the access log goes on beside a ledger that is gone, and keeps its name', async (t) => {
+  const place = await recorded(t);
+  const access = (newOrigin: string): Promise<Ledger> =>
+    Ledger.open({
+      ...place.options(),
+      paths: accessPaths(place.paths),
+      signerDir: accessSignerDir(place.signerDir),
+      newOrigin,
+    });
+  await (await access('first.example/access')).close();
+  rmSync(place.paths.ledger, { recursive: true });
+  rmSync(join(place.signerDir, 'last-signed'));
+  const log = await access('second.example/access');
+  t.same(log.state, { mode: 'writable' }, 'no opening is about it');
+  t.equal(log.origin, 'first.example/access');
+  await log.close();
+  t.same(place.alarms, []);
+});
+
 t.test(
   'F35 a log is begun anew by an operator’s word, with a new key, and the earlier keys stay',
   async (t) => {
