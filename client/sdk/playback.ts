@@ -9,8 +9,10 @@ export interface PlaybackDeps {
   onError: ((error: VerbatimClientError) => void) | undefined;
 }
 
-/** An address that is refused sooner than this after it was given would be refused again. */
-const RENEW_AGAIN_AFTER_MS = 5_000;
+/** An address that fails sooner than this after it was given has not run out: something is wrong with it. */
+const EARLY_MS = 5_000;
+/** Early failures in a row after which another address would fail, too. The first one may be a grant that was ended. */
+const MAX_EARLY = 2;
 
 /**
  * A recording in an audio element. Addresses run out, also while somebody listens or has paused for lunch: then
@@ -20,6 +22,7 @@ export class RecordingPlayback implements Playback {
   readonly #deps: PlaybackDeps;
   #closed = false;
   #renewedAtMs = 0;
+  #early = 0;
   #renewing = false;
 
   constructor(deps: PlaybackDeps) {
@@ -56,7 +59,8 @@ export class RecordingPlayback implements Playback {
   #onError = (): void => {
     if (this.#closed || this.#renewing) return;
     const cause = this.#deps.audio.error;
-    if (performance.now() - this.#renewedAtMs < RENEW_AGAIN_AFTER_MS) {
+    this.#early = performance.now() - this.#renewedAtMs < EARLY_MS ? this.#early + 1 : 0;
+    if (this.#early >= MAX_EARLY) {
       this.#deps.onError?.(new VerbatimClientError('playback_failed', undefined, { cause }));
       return;
     }
@@ -79,6 +83,7 @@ export class RecordingPlayback implements Playback {
     audio.src = url;
     audio.currentTime = currentTime;
     audio.playbackRate = playbackRate;
-    if (!paused) await audio.play();
+    // A pause in between is no failure; an address that fails again comes as the element's `error` event.
+    if (!paused) await audio.play().catch(() => {});
   }
 }

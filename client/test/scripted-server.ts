@@ -24,6 +24,7 @@ const TYPES: Record<string, string> = {
   '.js': 'text/javascript',
   '.css': 'text/css',
   '.svg': 'image/svg+xml',
+  '.wav': 'audio/wav',
 };
 
 export class Refusal {
@@ -141,8 +142,18 @@ export async function startScript(files: string) {
     }
     const page = pages.get(path);
     if (page) {
-      response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? TYPES['.html'], ...page.headers });
-      response.end(page.text);
+      const type = { 'content-type': TYPES[extname(path)] ?? TYPES['.html'], ...page.headers };
+      const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+      if (range && typeof page.text !== 'string') {
+        // Browsers seek in a sound only when its server answers with parts of it.
+        const total = page.text.length;
+        const from = Number(range[1]);
+        const to = range[2] ? Math.min(Number(range[2]), total - 1) : total - 1;
+        const part = { 'content-range': `bytes ${from}-${to}/${total}`, 'accept-ranges': 'bytes' };
+        response.writeHead(206, { ...type, ...part }).end(page.text.subarray(from, to + 1));
+        return;
+      }
+      response.writeHead(200, type).end(page.text);
       return;
     }
     if (path === '/') {

@@ -21,6 +21,8 @@ interface Row {
   reason: string | null;
   callerId: string;
   calleeId: string;
+  callerName: string | null;
+  calleeName: string | null;
   startedAt: Date;
   endedAt: Date | null;
   durationMs: number | null;
@@ -103,10 +105,12 @@ export async function findParties(
 function columns(db: Database) {
   return db.sql`
     select r.id, r.call_id as "callId", r.chat_id as "chatId", c.mode, r.state, r.reason,
-      r.caller_id as "callerId", r.callee_id as "calleeId", r.started_at as "startedAt", r.ended_at as "endedAt",
+      r.caller_id as "callerId", r.callee_id as "calleeId", a.name as "callerName", b.name as "calleeName", r.started_at as "startedAt", r.ended_at as "endedAt",
       r.duration_ms::float8 as "durationMs", r.size_bytes::float8 as "sizeBytes", r.format, r.sha256,
       r.report->'legs' as legs
-    from recordings r join calls c on c.id = r.call_id`;
+    from recordings r join calls c on c.id = r.call_id
+    left join users a on a.app_id = r.app_id and a.id = r.caller_id
+    left join users b on b.app_id = r.app_id and b.id = r.callee_id`;
 }
 
 function partiesOnly(db: Database, { userId }: Viewer) {
@@ -130,6 +134,8 @@ function recordingOf(row: Row): Recording {
     callId,
     chatId,
     mode,
+    caller: { userId: row.callerId, name: row.callerName ?? row.callerId },
+    callee: { userId: row.calleeId, name: row.calleeName ?? row.calleeId },
     state,
     startedAt: row.startedAt.toISOString(),
     ...(reason === null ? {} : { reason }),

@@ -84,11 +84,16 @@ export const LegCoverage = Type.Object({
 });
 export type LegCoverage = Type.Static<typeof LegCoverage>;
 
+const RecordedParty = Type.Object({ userId: ExternalId, name: Type.String() });
+
 export const Recording = Type.Object({
   id: Uuid,
   callId: Uuid,
   chatId: ExternalId,
   mode: CallMode,
+  /** Who was recorded, by the names that they have now. */
+  caller: Type.Optional(RecordedParty),
+  callee: Type.Optional(RecordedParty),
   state: RecordingState,
   /** Why there is nothing to play, when the state is `failed`, `removed` or `expired`. */
   reason: Type.Optional(Type.String()),

@@ -8,9 +8,9 @@ const sheets = new Map<string, CSSStyleSheet>();
  * Gives the element of this component the base sheet and its own. Adopted sheets, because Vue's own way makes `<style>`
  * tags, which a page's `style-src 'self'` refuses.
  */
-export function useSheets(css: string): void {
+export function useSheets(...css: readonly string[]): void {
   const root = useShadowRoot();
-  if (root) root.adoptedStyleSheets = [sheetOf(baseCss), sheetOf(css)];
+  if (root) root.adoptedStyleSheets = [baseCss, ...css].map(sheetOf);
 }
 
 function sheetOf(css: string): CSSStyleSheet {

@@ -9,7 +9,7 @@ import { callView } from '../../test/scripted-server.ts';
 type Script = Awaited<ReturnType<typeof startScript>>;
 
 /** No inline style, no inline script, nothing from elsewhere. */
-const STRICT_CSP = [
+export const STRICT_CSP = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",

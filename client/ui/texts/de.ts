@@ -1,3 +1,4 @@
+import { tabDe } from './tab-de.ts';
 import type { ErrorText, Texts } from './texts.ts';
 
 const TECHNICAL: ErrorText = {
@@ -154,6 +155,7 @@ export const de: Texts = {
       callee: { what: 'Der Anrufserver startet neu.', todo: 'Rufen Sie gleich zurück.' },
     },
   },
+  tab: tabDe,
   errors: {
     bad_request: TECHNICAL,
     parse_error: TECHNICAL,

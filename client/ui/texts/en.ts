@@ -1,3 +1,4 @@
+import { tabEn } from './tab-en.ts';
 import type { ErrorText, Texts } from './texts.ts';
 
 /** The page and the server do not fit together: nothing that the person in front of it did. */
@@ -143,6 +144,7 @@ export const en: Texts = {
       callee: { what: 'The call server is restarting.', todo: 'Call back in a moment.' },
     },
   },
+  tab: tabEn,
   errors: {
     bad_request: TECHNICAL,
     parse_error: TECHNICAL,

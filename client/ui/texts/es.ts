@@ -1,3 +1,4 @@
+import { tabEs } from './tab-es.ts';
 import type { ErrorText, Texts } from './texts.ts';
 
 const TECHNICAL: ErrorText = {
@@ -148,6 +149,7 @@ export const es: Texts = {
       },
     },
   },
+  tab: tabEs,
   errors: {
     bad_request: TECHNICAL,
     parse_error: TECHNICAL,

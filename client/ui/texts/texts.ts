@@ -1,4 +1,5 @@
 import type { EndReason, VerbatimClientError } from '../../sdk/index.ts';
+import type { TabTexts } from './tab-texts.ts';
 
 /** What happened, and what to do about it where something can be done. */
 export interface ErrorText {
@@ -72,6 +73,7 @@ export interface Texts {
   };
   /** How a call ended, as the one who called and the one who was called read it. */
   ended: Record<EndReason, { caller: ErrorText; callee: ErrorText }>;
+  tab: TabTexts;
   errors: Record<ErrorCode, ErrorText>;
 }
 

@@ -1,3 +1,4 @@
+import { tabZh } from './tab-zh.ts';
 import type { ErrorText, Texts } from './texts.ts';
 
 const TECHNICAL: ErrorText = {
@@ -133,6 +134,7 @@ export const zh: Texts = {
       callee: { what: '通话服务器正在重启。', todo: '请稍后回拨。' },
     },
   },
+  tab: tabZh,
   errors: {
     bad_request: TECHNICAL,
     parse_error: TECHNICAL,
