@@ -1,0 +1,141 @@
+import type { BrowserContext, Browser as Chromium } from 'playwright-core';
+import { chromium } from 'playwright-core';
+import type { Browser as Firefox, Page as FirefoxPage } from 'puppeteer-core';
+import puppeteer from 'puppeteer-core';
+import { findProgram } from '../../scripts/lib/tools.ts';
+
+export type Kind = 'Chromium' | 'Firefox';
+
+/** Loading a page on a machine that is busy with tests. */
+const LOAD_MS = 30_000;
+
+/** One tab, in a profile of its own, of either browser. */
+export interface Tab {
+  kind: Kind;
+  /** What the page logged as errors. */
+  complaints: string[];
+  open(url: string): Promise<void>;
+  reload(): Promise<void>;
+  /** Goes to the page before this one. */
+  back(): Promise<void>;
+  /** Runs in the page; what it answers has to be plain data. */
+  run<A, R>(inPage: (arg: A) => R | Promise<R>, arg: A): Promise<R>;
+  /** In mid-call, as in the browser's settings: a microphone that is taken away ends its track. Chromium only. */
+  allowMicrophone?(allowed: boolean): Promise<void>;
+  /** Ends the tab's process. Chromium only. */
+  crash?(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A browser of which each person gets a profile: nothing is shared between two tabs but the process. */
+export interface RealBrowser {
+  kind: Kind;
+  tab(options?: TabOptions): Promise<Tab>;
+  close(): Promise<void>;
+}
+
+export interface TabOptions {
+  /** False: this person has refused the microphone. Chromium only. */
+  microphone?: boolean;
+}
+
+/**
+ * Headless Chromium that takes a WAV file for its microphone; without one it has no microphone at all.
+ * @throws Error with one sentence when Debian's chromium is not there
+ */
+export async function launchChromium(wav?: string): Promise<RealBrowser> {
+  const executablePath = findProgram('chromium');
+  if (!executablePath) throw new Error('chromium is missing: apt-get install chromium');
+  const microphone = ['--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`];
+  const browser = await chromium.launch({
+    executablePath,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--autoplay-policy=no-user-gesture-required',
+      '--disable-background-networking',
+      '--disable-features=WebRtcHideLocalIpsWithMdns',
+      ...(wav === undefined ? [] : microphone),
+    ],
+  });
+  return {
+    kind: 'Chromium',
+    tab: ({ microphone = true } = {}) => chromiumTab(browser, microphone),
+    close: () => browser.close(),
+  };
+}
+
+async function chromiumTab(browser: Chromium, microphone: boolean): Promise<Tab> {
+  const context: BrowserContext = await browser.newContext();
+  context.setDefaultTimeout(LOAD_MS);
+  // Only what is named is granted: every other permission is refused from then on.
+  await context.grantPermissions([microphone ? 'microphone' : 'notifications']);
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  return {
+    kind: 'Chromium',
+    complaints,
+    open: async (url) => void (await page.goto(url)),
+    reload: async () => void (await page.reload()),
+    back: async () => void (await page.goBack()),
+    // Playwright describes what an argument may be in types of its own.
+    run: (inPage, arg) => page.evaluate(inPage as (arg: unknown) => never, arg),
+    allowMicrophone: (allowed) =>
+      allowed ? context.grantPermissions(['microphone']) : context.clearPermissions(),
+    crash: async () => {
+      const crashed = page.waitForEvent('crash');
+      // It never answers: the process that would is the one that ends.
+      page.goto('chrome://crash').catch(() => undefined);
+      await crashed;
+    },
+    close: () => context.close(),
+  };
+}
+
+/**
+ * Headless Firefox whose microphone is a tone that never ends.
+ * @throws Error with one sentence when Debian's firefox-esr is not there
+ */
+export async function launchFirefox(): Promise<RealBrowser> {
+  const executablePath = findProgram('firefox-esr');
+  if (!executablePath) throw new Error('firefox-esr is missing: apt-get install firefox-esr');
+  const browser: Firefox = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath,
+    headless: true,
+    timeout: 2 * LOAD_MS,
+    extraPrefsFirefox: {
+      'media.navigator.permission.disabled': true,
+      'media.navigator.streams.fake': true,
+      'media.autoplay.default': 0,
+      'media.autoplay.blocking_policy': 0,
+      'media.peerconnection.ice.obfuscate_host_addresses': false,
+    },
+  });
+  return {
+    kind: 'Firefox',
+    tab: async () => {
+      const context = await browser.createBrowserContext();
+      return firefoxTab(await context.newPage(), () => context.close());
+    },
+    close: () => browser.close(),
+  };
+}
+
+function firefoxTab(page: FirefoxPage, close: () => Promise<void>): Tab {
+  page.setDefaultTimeout(LOAD_MS);
+  const complaints: string[] = [];
+  page.on('pageerror', (error) => complaints.push(error instanceof Error ? error.message : String(error)));
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  return {
+    kind: 'Firefox',
+    complaints,
+    open: async (url) => void (await page.goto(url)),
+    reload: async () => void (await page.reload()),
+    back: async () => void (await page.goBack()),
+    run: (inPage, arg) => page.evaluate(inPage as (arg: unknown) => never, arg),
+    close,
+  };
+}
