@@ -17,6 +17,7 @@ import type { RunningCapture } from './call-recorder.ts';
 import { CallRecorder } from './call-recorder.ts';
 import type { CallEffect, CallEvent, CallStatus, TimerName } from './machine.ts';
 import { placeCall, step } from './machine.ts';
+import type { PeerRelayDeps } from './peer-relay.ts';
 import { PeerRelay } from './peer-relay.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
 import { ServerMedia } from './server-media.ts';
@@ -105,7 +106,8 @@ export class Call {
       this.#finish = resolve;
     });
     this.#secure = media === null ? null : this.#secureWay(media);
-    this.#peer = media === null ? this.#peerRelay() : null;
+    const tell: PeerRelayDeps['tell'] = (side, name, params) => this.#tellSide(side, name, params);
+    this.#peer = media === null ? new PeerRelay({ callId: this.id, tell }) : null;
     const first = placeCall(fixed.mode, callerDevice, consented);
     this.#status = first.status;
     this.#enqueue(first.effects);
@@ -190,22 +192,19 @@ export class Call {
   }
 
   describe(side: Side, p: Params<'peer.description'>): void {
-    const peer = this.#voiceWay();
-    this.#assertAccepted();
+    const peer = this.#voiceWay('accepted');
     peer.description(side, p);
     if (p.kind === 'answer') void this.dispatch({ type: 'answered' });
   }
 
   passCandidates(side: Side, p: Params<'peer.candidates'>): Result<'peer.candidates'> {
-    const peer = this.#voiceWay();
-    this.#assertAccepted();
+    const peer = this.#voiceWay('accepted');
     return { relayed: peer.candidates(side, p) };
   }
 
   /** What this side says of its path: it stands, it broke and is to be mended, or none can be made. */
   async report(side: Side, what: 'connected' | 'broken' | 'failed'): Promise<void> {
-    const peer = this.#voiceWay();
-    this.#assertAccepted();
+    const peer = this.#voiceWay('accepted');
     peer.countReport(side);
     if (what === 'broken') peer.broken(side);
     if (what === 'connected' && !this.#status.answered)
@@ -240,23 +239,13 @@ export class Call {
     return { media, server, recorder };
   }
 
-  #peerRelay(): PeerRelay {
-    return new PeerRelay({
-      callId: this.id,
-      tell: (side, name, params) => this.#tellSide(side, name, params),
-    });
-  }
-
-  #voiceWay(): PeerRelay {
+  #voiceWay(phase?: 'accepted'): PeerRelay {
     if (this.#peer === null)
       throw new VerbatimError('wrong_media_path', 'a secure call goes through the server, which records it');
     if (this.ended) throw new VerbatimError('conflict', 'the call has ended');
-    return this.#peer;
-  }
-
-  #assertAccepted(): void {
-    if (this.#status.phase === 'ringing')
+    if (phase === 'accepted' && this.#status.phase === 'ringing')
       throw new VerbatimError('conflict', 'the call has to be accepted first');
+    return this.#peer;
   }
 
   /** To the device that takes part, and only while the call runs. */

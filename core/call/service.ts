@@ -6,12 +6,11 @@ import * as calls from '../db/calls.ts';
 import { setConsentEntry } from '../db/consents.ts';
 import type { Database } from '../db/index.ts';
 import { rolePermissions } from '../db/index.ts';
-import type { CallEvidence, CallFacts } from '../evidence/index.ts';
+import type { CallEvidence } from '../evidence/index.ts';
 import type { CallMedia, MediaServer } from '../media/index.ts';
-import type { RecordingService } from '../recording/index.ts';
-import type { CallActs } from './call.ts';
+import type { Recordings } from './acts.ts';
+import { callActs, factsOf } from './acts.ts';
 import { Call } from './call.ts';
-import type { RunningCapture } from './call-recorder.ts';
 import type { IceSettings } from './ice-servers.ts';
 import { iceServersFor } from './ice-servers.ts';
 import type { Clock, Devices, Participant } from './ports.ts';
@@ -26,13 +25,6 @@ export interface CallLimits {
   maxCalls: number;
   /** Takes the place of every app's own ring time, when it is given. */
   ringTimeoutMs?: number;
-}
-
-/** What calls ask of the recording room. */
-export interface Recordings {
-  open(recording: Parameters<RecordingService['open']>[0]): Promise<RunningCapture>;
-  /** Another recorder for a recording whose recorder was lost in mid-call. */
-  reopen(recordingId: string): Promise<RunningCapture>;
 }
 
 export interface CallServiceDeps {
@@ -127,7 +119,12 @@ export class CallService {
         media ?? null,
         who.device,
         consent !== null,
-        this.#acts(context.ringTimeoutMs),
+        callActs({
+          ...this.#deps,
+          clock: this.#clock,
+          ringTimeoutMs: this.#deps.limits.ringTimeoutMs ?? context.ringTimeoutMs,
+          forget: (ended) => this.#forget(ended),
+        }),
       );
       this.#calls.set(call.id, call);
       if (this.#closing) void call.dispatch({ type: 'shutdown' });
@@ -323,62 +320,13 @@ export class CallService {
     return { consent, userId: who.userId, device: who.device, at: this.#clock.now() };
   }
 
-  #acts(ringTimeoutMs: number): CallActs {
-    const { db, limits, recording, evidence, devices, log } = this.#deps;
-    return {
-      clock: this.#clock,
-      devices,
-      timeoutsMs: {
-        ring: limits.ringTimeoutMs ?? ringTimeoutMs,
-        connect: limits.connectTimeoutMs,
-        grace: limits.graceMs,
-      },
-      storeAccept: async (call, consent) => {
-        const at = call.acceptedAt ?? this.#clock.now();
-        const device = call.status.device.callee ?? '';
-        if (consent === null) return calls.acceptCall(db, call.id, call.appId, at, null);
-        // Durable before anything that follows from it (F35). A crash here: the call has ended for both.
-        const entryIndex = await evidence
-          .consent(factsOfCall(call), { side: 'callee', device, consent, at })
-          .catch((error: unknown) => {
-            // Whoever accepted hears why; both are told that the call could not begin.
-            void call.dispatch({ type: 'recorderUnavailable' });
-            throw error;
-          });
-        const userId = call.people.callee.userId;
-        return calls.acceptCall(db, call.id, call.appId, at, { consent, userId, device, at, entryIndex });
-      },
-      enterStart: (call, epoch, { seq, head }) =>
-        evidence.callStarted(factsOfCall(call), { epoch, seq, head }),
-      enterEnd: (call) => evidence.callEnded(call.id),
-      checkpoint: () => evidence.info()?.checkpoint,
-      storeActive: (call) => calls.setCallState(db, call.id, 'active', call.activeAt ?? this.#clock.now()),
-      storeEnd: (call, reason) => calls.endCall(db, call.id, reason, call.endedAt ?? this.#clock.now()),
-      openRecording: (call) => {
-        if (call.recordingId === null) throw new VerbatimError('internal', 'a voice call is never recorded');
-        return recording.open({
-          recordingId: call.recordingId,
-          callId: call.id,
-          appId: call.appId,
-          chatId: call.chatId,
-          callerId: call.people.caller.userId,
-          calleeId: call.people.callee.userId,
-        });
-      },
-      reopenRecording: async (call) => {
-        if (call.recordingId === null) throw new VerbatimError('internal', 'a voice call is never recorded');
-        return recording.reopen(call.recordingId);
-      },
-      forget: (call) => {
-        this.#calls.delete(call.id);
-        this.#finishing.add(call);
-        void call.finished.then(() => this.#finishing.delete(call));
-        this.#release(call.appId, call.people.caller.userId, call.people.callee.userId, call.id);
-        const { endReason } = call.status;
-        log.info({ callId: call.id, mode: call.mode, endReason }, 'call ended');
-      },
-      trouble: (call, doing, error) => log.warn({ callId: call.id, doing, err: error }, 'trouble in a call'),
-    };
+  #forget(call: Call): void {
+    this.#calls.delete(call.id);
+    this.#finishing.add(call);
+    void call.finished.then(() => this.#finishing.delete(call));
+    this.#release(call.appId, call.people.caller.userId, call.people.callee.userId, call.id);
+    const { endReason } = call.status;
+    this.#deps.log.info({ callId: call.id, mode: call.mode, endReason }, 'call ended');
   }
 
   #claim(row: NewCall): void {
@@ -416,25 +364,6 @@ export class CallService {
     if (!side) throw new VerbatimError('forbidden', 'this device has no part in the call');
     return { call, side };
   }
-}
-
-/** What evidence has to know of a secure call. */
-function factsOf(row: NewCall): CallFacts {
-  if (row.recordingId === null)
-    throw new VerbatimError('internal', 'a voice call leaves nothing in the ledger');
-  return {
-    callId: row.id,
-    recordingId: row.recordingId,
-    appId: row.appId,
-    chatId: row.chatId,
-    callerId: row.callerId,
-    calleeId: row.calleeId,
-  };
-}
-
-function factsOfCall({ id, recordingId, appId, chatId, mode, startedAt, people }: Call): CallFacts {
-  const [callerId, calleeId] = [people.caller.userId, people.callee.userId];
-  return factsOf({ id, recordingId, appId, chatId, mode, startedAt, callerId, calleeId });
 }
 
 const userKey = (appId: string, userId: string): string => `${appId}\0${userId}`;
