@@ -1,4 +1,4 @@
-import { statfs } from 'node:fs/promises';
+import { readdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger } from 'fastify';
@@ -213,6 +213,7 @@ async function databaseOf(
   opened: { name: string; close: () => Promise<void> }[],
 ): Promise<string> {
   if (config.database.url !== undefined) return config.database.url;
+  await assertDatabaseKept(dataPaths(config.dataDir));
   const embedded = await startEmbeddedPostgres({
     dataDir: config.dataDir,
     password: secrets.postgresPassword,
@@ -222,6 +223,18 @@ async function databaseOf(
   });
   opened.push({ name: 'embedded PostgreSQL', close: () => embedded.stop() });
   return embedded.url;
+}
+
+/** Recordings without the rows that say whose they are would be an empty list to everybody. */
+async function assertDatabaseKept({ dataDir, postgres, recordings, journals }: DataPaths): Promise<void> {
+  const namesIn = (dir: string): Promise<string[] | undefined> => readdir(dir).catch(() => undefined);
+  if ((await namesIn(postgres)) !== undefined) return;
+  const kept = [...((await namesIn(recordings)) ?? []), ...((await namesIn(journals)) ?? [])];
+  if (!kept.some((name) => /\.(?:pay|hdr|evd|scj)$/.test(name))) return;
+  throw new VerbatimError(
+    'unavailable',
+    `The data folder ${dataDir} holds recordings, and its database (postgres/) is gone: put that back, or set database.url. To begin with an empty list all the same, make an empty folder postgres/ in it.`,
+  );
 }
 
 /** Read-only when its files disagree; only a folder that cannot be read at all keeps the server from starting. */
@@ -416,7 +429,7 @@ function healthChecks(parts: {
         const [first] = open;
         if (first !== undefined)
           throw new Error(
-            `${open.length} alarms are open; the oldest: ${first.kind} ${first.subject}: ${first.detail}`,
+            `${open.length === 1 ? 'an alarm is open' : `${open.length} alarms are open; the oldest`}: ${first.kind} ${first.subject}: ${first.detail}`,
           );
         return `${ledger.size} entries`;
       },

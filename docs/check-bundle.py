@@ -3,7 +3,8 @@
 
     python3 check-bundle.py BUNDLE.zip
 
-It shares no code with the server or with verify.mjs. Exit code 0: everything fits; 1: something does not.
+It shares no code with the server or with verify.mjs. Exit code 0: everything fits; 1: something does not; 2: it could not
+be looked at.
 Whoever made the bundle chose the list of keys in it: each key that is printed at the end, because it signed something,
 must be among those that the server publishes at /v1/ledger/vkeys.
 """
@@ -11,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -154,7 +156,20 @@ def main(path):
         print(f"      {vkey}")
 
 
+def stop(code, sentence):
+    print(sentence, file=sys.stderr)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(sys.argv[1])
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        stop(2, __doc__)
+    if shutil.which("openssl") is None:
+        stop(2, "The command openssl is needed, and it is not here.")
+    try:
+        main(sys.argv[1])
+    except (zipfile.BadZipFile, OSError) as error:
+        stop(2, f"{sys.argv[1]} cannot be read as a zip: {error}")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error) as error:
+        # A file that is missing or not written as the format says: whatever else fits, this is no whole bundle.
+        check(False, f"every file is as the format says ({type(error).__name__}: {error})")

@@ -7,6 +7,8 @@ import { parseArgs } from 'node:util';
 import { loadConfig } from '#config';
 import type { Recording } from '#protocol';
 import { dataPaths } from '#store';
+import { assertDataFolder } from './lib/data-folder.ts';
+import { OperatorError, sentenceOf } from './lib/operator-error.ts';
 import type { Name, Person } from './lib/people.ts';
 import { openPerson } from './lib/people.ts';
 import { compareFrames, probe, sha256 } from './lib/proof.ts';
@@ -25,7 +27,9 @@ const HELP = `scripts/canary places one real secure call and proves the recordin
   --json           one line of JSON on standard output; progress goes to standard error
   --seconds N      how long the two talk (default 10)
 
-Without --url it uses the server that this clone's configuration describes, when that runs, else a temporary one.`;
+Without --url it uses the server that this clone's configuration describes, when that runs, else a temporary one.
+
+Ends with 0 when the verdict is ok, 1 when it is not, 2 when the options cannot be meant.`;
 
 /** How long the fake microphones' speech is at least. */
 const MAX_SECONDS = 30;
@@ -46,17 +50,7 @@ interface Report {
   verdict: string;
 }
 
-const { values: options } = parseArgs({
-  options: {
-    url: { type: 'string' },
-    temporary: { type: 'boolean' },
-    'data-dir': { type: 'string' },
-    keep: { type: 'boolean' },
-    json: { type: 'boolean' },
-    seconds: { type: 'string', default: '10' },
-    help: { type: 'boolean', short: 'h' },
-  },
-});
+const options = optionsOf();
 
 const report: Report = {
   recordingId: null,
@@ -96,10 +90,39 @@ if (options.help) {
   print();
 }
 
+/** What cannot be meant ends with one sentence and 2, before anything is installed or started. */
+function optionsOf() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        url: { type: 'string' },
+        temporary: { type: 'boolean' },
+        'data-dir': { type: 'string' },
+        keep: { type: 'boolean' },
+        json: { type: 'boolean' },
+        seconds: { type: 'string', default: '10' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+    const seconds = Number(values.seconds);
+    if (!(seconds >= 1 && seconds <= MAX_SECONDS))
+      throw new OperatorError(`--seconds takes a number from 1 to ${MAX_SECONDS}, got "${values.seconds}".`);
+    if (values.url !== undefined && !/^https?:$/.test(URL.parse(values.url)?.protocol ?? ''))
+      throw new OperatorError(`--url takes an address such as http://localhost:4443, got "${values.url}".`);
+    if (values.temporary && (values.url !== undefined || values['data-dir'] !== undefined))
+      throw new OperatorError(
+        '--temporary makes a server and a folder of its own: leave --url and --data-dir away.',
+      );
+    return values;
+  } catch (error) {
+    process.stderr.write(`${sentenceOf(error)}\n`);
+    process.exit(2);
+  }
+}
+
 async function placeCall(): Promise<void> {
   const seconds = Number(options.seconds);
-  if (!(seconds >= 1 && seconds <= MAX_SECONDS))
-    throw new Error(`--seconds must be from 1 to ${MAX_SECONDS}`);
+  if (options['data-dir'] !== undefined) await assertDataFolder(options['data-dir']);
 
   begin('tools');
   await ensureTools('The canary', CALL_TOOLS, say);
@@ -249,7 +272,14 @@ async function proveSpeech(file: string, wav: Record<Name, string>): Promise<voi
 }
 
 async function proveFrames(copy: Buffer, dataDir: string | undefined, recordingId: string): Promise<void> {
-  if (dataDir === undefined || !existsSync(dataPaths(dataDir).journal(recordingId, 1))) {
+  const there = dataDir !== undefined && existsSync(dataPaths(dataDir).journal(recordingId, 1));
+  if (!there && options['data-dir'] !== undefined) {
+    report.dataDir = null;
+    throw new Error(
+      `The recording is not in ${options['data-dir']}: --data-dir takes the data folder of the server that was called.`,
+    );
+  }
+  if (!there) {
     say('The data folder is not on this machine (or name it with --data-dir): frames were not compared.');
     report.dataDir = null;
     return;

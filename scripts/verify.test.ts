@@ -80,7 +80,7 @@ t.test('F38 faults: the file and the entry of the first class, a number for the 
     stdout,
     `faults: files that an entry names and that are not there\n  recordings/${call.recordingId}.hdr, entry 4: is missing\n`,
   );
-  t.match(stdout, '  and 1 more faults (--json)\n');
+  t.match(stdout, '  and 1 more fault (--json)\n');
   t.match(stdout, /\n2 faults found\.\n$/);
   const json = await verify('--data-dir', copy, '--json');
   t.equal(json.code, 1);
@@ -109,6 +109,9 @@ t.test('what cannot be checked is 2, with one sentence', async (t) => {
     [['--data-dir', join(root, 'nowhere')], /^There is no data folder .*nowhere\.\n$/],
     [['--data-dir', data, '--rate', 'fast'], /^--rate takes/],
     [['--nonsense'], /--help/],
+    [['--bundle', data], /data is no file: --bundle takes the zip as it was downloaded\.\n$/],
+    [['--data-dir', resolve(import.meta.dirname)], /holds nothing of a Verbatim server/],
+    [['--data-dir', import.meta.filename], /is a file, and no data folder\.\n$/],
     [['--bundle', join(root, 'nowhere.zip')], /^There is no .*nowhere\.zip\.\n$/],
   ];
   for (const [args, said] of cases) {

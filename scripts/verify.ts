@@ -160,7 +160,10 @@ function tableOf(dataDir: string, report: AuditReport): string {
   if (notes.length > 0) lines.push('', 'notes');
   for (const note of notes.slice(0, MAX_PRINTED_NOTES)) lines.push(`  ${findingSentence(note)}`);
   if (report.notes > MAX_PRINTED_NOTES) lines.push(`  and ${report.notes - MAX_PRINTED_NOTES} more (--json)`);
-  lines.push('', faults === 0 ? 'No fault found.' : `${faults} faults found.`);
+  lines.push(
+    '',
+    faults === 0 ? 'No fault found.' : faults === 1 ? '1 fault found.' : `${faults} faults found.`,
+  );
   return lines.map((line) => `${line}\n`).join('');
 }
 
@@ -175,7 +178,7 @@ function faultLines({ findings, faults }: AuditReport): string[] {
     ...ofClass.map((each) => `  ${findingSentence(each)}`),
   ];
   const rest = faults - ofClass.length;
-  if (rest > 0) lines.push(`  and ${rest} more faults (--json)`);
+  if (rest > 0) lines.push(`  and ${rest} more ${rest === 1 ? 'fault' : 'faults'} (--json)`);
   return lines;
 }
 

@@ -284,7 +284,7 @@ class Bundle {
     }
     const chains = [...this.#files.keys()].filter((name) => name.startsWith('chain/')).length;
     if (chains !== journals.length) throw new EvidenceError('there are more chains than journals');
-    return `${journals.length} journal, ${blocks} blocks, each leads to the next`;
+    return `${counted(journals.length, 'journal')}, ${counted(blocks, 'block')}, each leads to the next`;
   }
 
   readonly #chainsByEpoch = new Map<number, LightChain>();
@@ -306,7 +306,10 @@ class Bundle {
         throw new EvidenceError(`${name}: what was signed during the call is not in the journal`);
       }
     }
-    return `${names.length} heads that were signed during the call are in the journal`;
+    if (names.length === 0) return 'none was signed during the call';
+    return names.length === 1
+      ? '1 head that was signed during the call is in the journal'
+      : `${names.length} heads that were signed during the call are in the journal`;
   }
 
   async #vcon(keys: readonly LogKey[], opening: Opening): Promise<string> {
@@ -403,4 +406,8 @@ function factsOf(
     lost: { caller: lost('caller'), callee: lost('callee') },
     holes: d.objects('holes').length,
   };
+}
+
+function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }

@@ -75,7 +75,10 @@ function tell({ signerDir }: LedgerAudit, findings: FindingSink, reading: Ledger
   findings.counts.covered = Math.min(size, checkpoint?.size ?? 0);
   const newer = size - (checkpoint?.size ?? 0);
   if (newer > 0) {
-    const problem = `${newer} entries are newer than the checkpoint and not yet covered by a signature`;
+    const problem =
+      newer === 1
+        ? 'an entry is newer than the checkpoint and not yet covered by a signature'
+        : `${newer} entries are newer than the checkpoint and not yet covered by a signature`;
     findings.add({ severity: 'note', kind: 'uncovered', entry: checkpoint?.size ?? 0, problem });
   }
   if (exists && memory === undefined) {

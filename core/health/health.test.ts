@@ -36,3 +36,23 @@ t.test('a part that never answers fails within its time and does not hold the ot
   t.same(health.checks.queue, { ok: false, detail: 'no answer within 2000 ms' });
   t.same(health.checks.database, { ok: true });
 });
+
+t.test('details name files without the folders of the server that they lie in', async (t) => {
+  const detail = async (sentence: string): Promise<string | undefined> => {
+    const check: HealthCheck = {
+      name: 'evidence',
+      vital: false,
+      ask: async () => {
+        throw new Error(sentence);
+      },
+    };
+    return (await healthOf('1.0.0', [check])).checks.evidence?.detail;
+  };
+  t.equal(
+    await detail('/srv/call/data.signer/last-signed: is of 3 entries'),
+    '…/last-signed: is of 3 entries',
+  );
+  t.equal(await detail("EROFS, open '/srv/a/b.tmp'"), "EROFS, open '…/b.tmp'");
+  t.equal(await detail('ledger/tile/0/000, entry 3: differs'), 'ledger/tile/0/000, entry 3: differs');
+  t.equal(await detail('https://x.example/a/b is away, 3/4 left'), 'https://x.example/a/b is away, 3/4 left');
+});

@@ -31,10 +31,15 @@ async function ask(check: HealthCheck): Promise<{ ok: boolean; detail?: string }
   });
   try {
     const detail = await Promise.race([check.ask(), late]);
-    return detail === undefined ? { ok: true } : { ok: true, detail };
+    return detail === undefined ? { ok: true } : { ok: true, detail: withoutFolders(detail) };
   } catch (error) {
-    return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+    return { ok: false, detail: withoutFolders(error instanceof Error ? error.message : String(error)) };
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Anybody may ask: where on the server its files lie is for its log. Of an absolute path the last name is left. */
+function withoutFolders(detail: string): string {
+  return detail.replace(/(?<![\w.:/…])\/(?:[^\s/:'"]+\/)+/g, '…/');
 }

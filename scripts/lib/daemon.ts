@@ -14,6 +14,8 @@ import { OperatorError } from './operator-error.ts';
 const READY_TIMEOUT_MS = 180_000;
 /** The recorder reports a moment after the server listens; one that does not is told and not waited for. */
 const DEGRADED_AFTER_MS = 30_000;
+/** Health checks that get well by themselves at a start. What else does not work needs somebody, and is told at once. */
+const COMING = ['recorder'];
 const HEALTH_TIMEOUT_MS = 5_000;
 const POLL_MS = 50;
 /** Calls are ended, journals become durable, PostgreSQL shuts down. */
@@ -106,7 +108,10 @@ export class Daemon {
       if (words !== undefined) throw new OperatorError(`Verbatim did not start: ${words}`);
       const elapsedMs = Date.now() - startedAt;
       if (health?.status === 'ok') return [];
-      if (health?.status === 'degraded' && elapsedMs > DEGRADED_AFTER_MS) return faultsOf(health);
+      if (health?.status === 'degraded') {
+        const coming = Object.entries(health.checks).some(([name, { ok }]) => !ok && COMING.includes(name));
+        if (!coming || elapsedMs > DEGRADED_AFTER_MS) return faultsOf(health);
+      }
       if (elapsedMs > READY_TIMEOUT_MS) {
         const why = health === undefined ? '' : ` (${faultsOf(health).join('; ')})`;
         throw new OperatorError(
