@@ -62,7 +62,6 @@ client.on('quality', ({ level, lossPercent, jitterMs, rttMs }) =>
 client.on('devices', ({ microphoneId }) =>
   note({ type: 'devices', ...(microphoneId === undefined ? {} : { microphoneId }) }),
 );
-addEventListener('pageshow', ({ persisted }) => note({ type: 'shown', persisted }));
 
 window.verbatim = client;
 window.journey = {
@@ -76,18 +75,18 @@ window.journey = {
       }
     }),
   call: (mode) =>
-    told(async () => {
+    told('call', async () => {
       const consent = mode === 'secure' ? consentTo(await client.disclosure('en')) : undefined;
       await client.startCall({ chatId, mode, ...(consent ? { consent } : {}) });
     }),
   accept: () =>
-    told(async () => {
+    told('accept', async () => {
       const secure = client.incoming?.mode === 'secure';
       await client.accept(secure ? consentTo(await client.disclosure('en')) : undefined);
     }),
-  decline: () => told(() => client.decline()),
-  hangup: () => told(() => client.hangup()),
-  mute: (muted) => told(async () => client.setMuted(muted)),
+  decline: () => told('decline', () => client.decline()),
+  hangup: () => told('hangup', () => client.hangup()),
+  mute: (muted) => told('mute', async () => client.setMuted(muted)),
   figures: () => client.stats(),
   hear: async (packets, ms) => {
     const deadline = performance.now() + ms;
@@ -96,6 +95,16 @@ window.journey = {
       if (now.inbound.packets >= packets) return now;
       if (performance.now() > deadline) throw new Error(`heard ${JSON.stringify(now.inbound)}`);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  },
+  firstSound: async (ms) => {
+    const deadline = performance.now() + ms;
+    for (;;) {
+      const { inbound } = client.call ? await client.stats() : { inbound: undefined };
+      const now = performance.now();
+      if (inbound !== undefined && inbound.totalAudioEnergy > 0) return performance.timeOrigin + now;
+      if (now > deadline) throw new Error('nothing was heard');
+      await new Promise((resolve) => setTimeout(resolve, 5));
     }
   },
   recordings: async () => (await client.listRecordings(chatId)).recordings,
@@ -117,7 +126,7 @@ window.journey = {
     return btoa(text);
   },
   microphones: async () => (await client.devices()).microphones.map(({ id }) => id),
-  useMicrophone: (id) => told(() => client.setMicrophone(id)),
+  useMicrophone: (id) => told('useMicrophone', () => client.setMicrophone(id)),
 };
 window.isReady?.();
 await client.connect();
@@ -162,7 +171,8 @@ async function play(recordingId: string, to: number): Promise<Played> {
 }
 
 /** Errors reach a test as their text alone, so the code has to be in it. */
-async function told(act: () => Promise<void>): Promise<void> {
+async function told(what: string, act: () => Promise<void>): Promise<void> {
+  note({ type: 'asked', what });
   try {
     await act();
   } catch (error) {

@@ -10,11 +10,11 @@ export type Seen = { atMs: number } & (
   | { type: 'ended'; call: CallView; reason?: EndReason; error?: string }
   | { type: 'recording'; recordingId: string; state: string }
   | { type: 'trouble'; error: string }
+  /** The page asked the SDK for this: the moment of a click. */
+  | { type: 'asked'; what: string }
   | { type: 'timer'; seconds: number }
   | { type: 'quality'; level: string; lossPercent?: number; jitterMs?: number; rttMs?: number }
   | { type: 'devices'; microphoneId?: string }
-  /** The page came back from the cache of pages that were left, or (not persisted) was loaded. */
-  | { type: 'shown'; persisted: boolean }
 );
 
 /** The SDK's figures of a call, as far as journeys look at them. */
@@ -46,6 +46,8 @@ export interface Journey {
   figures(): Promise<Figures>;
   /** Resolves when this many packets were received in all; rejects after `ms`. */
   hear(packets: number, ms: number): Promise<Figures>;
+  /** When the other side was first heard in the running call, in Unix time with fractions; rejects after `ms`. */
+  firstSound(ms: number): Promise<number>;
   recordings(): Promise<Recording[]>;
   /** Plays a recording in an audio element, jumps to second `to` and plays on. */
   play(recordingId: string, to: number): Promise<Played>;

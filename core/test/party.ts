@@ -145,6 +145,16 @@ export class Party {
     return id === undefined ? this.#ask('useMicrophone') : this.#ask('useMicrophone', id);
   }
 
+  /** When the other side is first heard, in Unix time with fractions. */
+  firstSound(): Promise<number> {
+    return this.#ask('firstSound', PATIENCE_MS);
+  }
+
+  /** When the page was first told so, in Unix time with fractions. */
+  async when(fits: (seen: Seen) => boolean): Promise<number> {
+    return (await this.waitFor('be told what is measured', fits)).atMs;
+  }
+
   async rings(): Promise<CallView> {
     const seen = await this.waitFor('be called', ({ type }) => type === 'incoming');
     if (seen.type !== 'incoming') throw new Error('not a ringing');

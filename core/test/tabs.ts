@@ -22,6 +22,8 @@ export interface Tab {
   run<A, R>(inPage: (arg: A) => R | Promise<R>, arg: A): Promise<R>;
   /** In mid-call, as in the browser's settings: a microphone that is taken away ends its track. Chromium only. */
   allowMicrophone?(allowed: boolean): Promise<void>;
+  /** What the page holds, after a collection of garbage. Chromium only. */
+  memory?(): Promise<{ heapBytes: number; nodes: number; listeners: number }>;
   /** Ends the tab's process. Chromium only. */
   crash?(): Promise<void>;
   close(): Promise<void>;
@@ -84,6 +86,15 @@ async function chromiumTab(browser: Chromium, microphone: boolean): Promise<Tab>
     run: (inPage, arg) => page.evaluate(inPage as (arg: unknown) => never, arg),
     allowMicrophone: (allowed) =>
       allowed ? context.grantPermissions(['microphone']) : context.clearPermissions(),
+    memory: async () => {
+      const session = await context.newCDPSession(page);
+      await session.send('HeapProfiler.collectGarbage');
+      await session.send('Performance.enable');
+      const { metrics } = await session.send('Performance.getMetrics');
+      await session.detach();
+      const of = (name: string): number => metrics.find((metric) => metric.name === name)?.value ?? 0;
+      return { heapBytes: of('JSHeapUsedSize'), nodes: of('Nodes'), listeners: of('JSEventListeners') };
+    },
     crash: async () => {
       const crashed = page.waitForEvent('crash');
       // It never answers: the process that would is the one that ends.
