@@ -5,11 +5,12 @@ import { defineConfig } from 'vite';
 const SDK_FILE = 'sdk/verbatim.js';
 const UI_FILE = 'ui/verbatim-ui.js';
 
-const FILES: Readonly<Record<string, string>> = { sdk: SDK_FILE, ui: UI_FILE };
+const FILES: Readonly<Record<string, string>> = { sdk: SDK_FILE, testing: 'sdk/testing.js', ui: UI_FILE };
 
 /** What the elements and the demo import of other rooms is the file that messengers load: one copy in every page. */
 const ROOM_FILES: readonly [room: RegExp, door: RegExp, file: string][] = [
   [/[/](demo|ui)[/]/, /^(\.\.[/])+sdk[/]index\.ts$/, SDK_FILE],
+  [/[/]sdk[/]testing[./]/, /^\.{1,2}[/]index\.ts$/, SDK_FILE],
   [/[/]demo[/]/, /^(\.\.[/])+ui[/]index\.ts$/, UI_FILE],
 ];
 
@@ -25,7 +26,7 @@ const roomsAsFiles: Plugin = {
   },
 };
 
-/** One build, three entries: `dist/sdk/verbatim.js`, `dist/ui/verbatim-ui.js` and `dist/demo/index.html`. */
+/** One build: `dist/sdk/verbatim.js` and `dist/sdk/testing.js`, `dist/ui/verbatim-ui.js` and `dist/demo/index.html`. */
 export default defineConfig({
   root: import.meta.dirname,
   // The pages work under any path.
@@ -38,7 +39,7 @@ export default defineConfig({
     sourcemap: true,
     modulePreload: false,
     rollupOptions: {
-      input: { sdk: 'sdk/index.ts', ui: 'ui/index.ts', demo: 'demo/index.html' },
+      input: { sdk: 'sdk/index.ts', testing: 'sdk/testing.ts', ui: 'ui/index.ts', demo: 'demo/index.html' },
       preserveEntrySignatures: 'strict',
       output: {
         entryFileNames: ({ name }) => FILES[name] ?? '[name]/[name]-[hash].js',

@@ -41,3 +41,4 @@ export type { EvidenceVerdict, KeptReceipt } from './evidence-store.ts';
 export type { LedgerProblem } from './ledger-watch.ts';
 export type { ConnectionState } from './session.ts';
 export type { CallStats } from './stats.ts';
+export type { MediaPath, SignalingSocket, Transport } from './transport.ts';
