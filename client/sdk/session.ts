@@ -61,6 +61,8 @@ export class Session {
   #renew: ReturnType<typeof setTimeout> | undefined;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #opening = false;
+  /** Put aside: it does not come back by itself. */
+  #resting = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -74,6 +76,7 @@ export class Session {
   wake(): void {
     if (this.#state === 'closed' || this.#opening || this.#state === 'online') return;
     clearTimeout(this.#retry);
+    this.#resting = false;
     this.#opening = true;
     void this.#open().finally(() => {
       this.#opening = false;
@@ -115,6 +118,7 @@ export class Session {
   rest(): void {
     const socket = this.#socket;
     if (socket === undefined) return;
+    this.#resting = true;
     // What is sent before the close still goes out; an answer would find a page that sleeps.
     socket.request('session.end', {}).catch(() => {});
     socket.close();
@@ -180,6 +184,7 @@ export class Session {
 
   /** Full jitter: after a restart of the server its clients do not come back in one instant. */
   #retryLater(): void {
+    if (this.#resting) return;
     const max = this.#options.urgent() ? BACKOFF_MAX_IN_CALL_MS : BACKOFF_MAX_MS;
     const ceilingMs = Math.min(max, BACKOFF_FIRST_MS * 2 ** Math.min(this.#failures, 10));
     this.#failures += 1;
