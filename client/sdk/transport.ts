@@ -7,7 +7,7 @@ import type { CallStats } from './stats.ts';
 
 /**
  * Everything through which this SDK meets the world: the real one is `BROWSER`, the one of `testing.ts` stays in
- * memory. Both are held to one contract (`core/test/sdk-contract.ts`).
+ * memory.
  */
 export interface Transport {
   /** Opens a signaling connection. @throws VerbatimClientError `connection_lost` or `timeout` */
