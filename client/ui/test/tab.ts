@@ -13,6 +13,7 @@ type Script = Awaited<ReturnType<typeof startScript>>;
 const STYLE = `
   html { color-scheme: light dark; }
   body { margin: 0; font-family: system-ui, sans-serif; background: Canvas; color: CanvasText; }
+  main { max-width: 40rem; margin: auto; }
   h1 { margin: 0; padding: .9rem 1rem; font-size: 1.1rem; border-bottom: 1px solid #8884; }
 `;
 
@@ -216,10 +217,17 @@ export function problem(status: number, code: string): { status: number; body: o
   return { status, body: { type: 'about:blank', title: code, status, code, detail: code } };
 }
 
-/** The panel, signed in as alice. What it complains of, or its policy refuses, fails the test. */
+/** The panel, signed in as alice, in a browser profile of its own. */
+export async function signedOnPanel(browser: Browser, script: Script, query = '') {
+  const opened = await newPage(browser, 'about:blank', { microphone: false });
+  opened.page.setDefaultTimeout(30_000);
+  await opened.page.goto(`${script.url}/panel?${query}`);
+  return opened;
+}
+
+/** The same for a test, which fails by what the page complains of, or its policy refuses. */
 export async function openPanel(t: Test, browser: Browser, script: Script, query = ''): Promise<Page> {
-  const { page, errors, close } = await newPage(browser, 'about:blank', { microphone: false });
-  page.setDefaultTimeout(30_000);
+  const { page, errors, close } = await signedOnPanel(browser, script, query);
   t.teardown(async () => {
     const { violations, rejections } = await page.evaluate(() => ({
       violations: (window as unknown as { violations: string[] }).violations,
@@ -229,7 +237,6 @@ export async function openPanel(t: Test, browser: Browser, script: Script, query
     const all = [...errors, ...violations, ...rejections];
     if (all.length > 0) throw new Error(`the page reported ${all.join('; ')}`);
   });
-  await page.goto(`${script.url}/panel?${query}`);
   return page;
 }
 
