@@ -1,5 +1,5 @@
 import type { Ref } from 'vue';
-import { onBeforeUnmount, onMounted, watch } from 'vue';
+import { nextTick, onBeforeUnmount, onMounted, watch } from 'vue';
 import type { View } from './view.ts';
 
 /**
@@ -14,9 +14,9 @@ export function usePopupFocus(
 ): void {
   let before: HTMLElement | undefined;
 
-  const inside = (): boolean => host !== null && deepActive() !== null && document.activeElement === host;
-  const enter = (): void => {
-    if (!inside()) before = deepActive() ?? undefined;
+  const inside = (): boolean => host?.matches(':focus-within') ?? false;
+  const enter = (from: HTMLElement | undefined): void => {
+    if (from) before = from;
     box.value?.focus();
   };
   const onKey = (event: KeyboardEvent): void => {
@@ -24,38 +24,34 @@ export function usePopupFocus(
     if (!event.altKey || !event.shiftKey || event.ctrlKey || event.metaKey || event.code !== 'KeyC') return;
     if (view() === undefined) return;
     event.preventDefault();
-    enter();
+    enter(inside() ? undefined : deepActive());
   };
-
   onMounted(() => window.addEventListener('keydown', onKey, { capture: true }));
   onBeforeUnmount(() => window.removeEventListener('keydown', onKey, { capture: true }));
 
-  let wasInside = false;
+  // Before the page is changed: what has the focus then may be gone or disabled afterwards.
   watch(
-    () => [view()?.kind, view()],
-    () => {
-      wasInside = inside();
-    },
-    { flush: 'pre' },
-  );
-  watch(
-    () => view(),
-    (now, was) => {
+    view,
+    async (now, was) => {
+      const wasInside = inside();
+      const outside = wasInside ? undefined : deepActive();
       const startedHere = now?.kind === 'call' && now.call === undefined && was?.kind !== 'call';
-      if (now && (startedHere || (wasInside && !inside()))) enter();
-      else if (!now && (wasInside || deepActive() === null)) {
+      await nextTick();
+      if (now) {
+        if (startedHere || (wasInside && !inside())) enter(outside);
+      } else if (wasInside) {
         const back = before;
         before = undefined;
         if (back?.isConnected) back.focus();
       }
     },
-    { flush: 'post' },
+    { flush: 'pre' },
   );
 }
 
-/** The element that really has the focus, in whatever shadow tree; null when it is nowhere. */
-function deepActive(): HTMLElement | null {
+/** The element that really has the focus, in whatever shadow tree; undefined when it is nowhere. */
+function deepActive(): HTMLElement | undefined {
   let active: Element | null = document.activeElement;
   while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
-  return active instanceof HTMLElement && active !== document.body ? active : null;
+  return active instanceof HTMLElement && active !== document.body ? active : undefined;
 }

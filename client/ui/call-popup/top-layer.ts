@@ -3,21 +3,18 @@ import { onBeforeUnmount, watch } from 'vue';
 
 /**
  * Shows the box above everything of the page, whatever the page's own layers, transforms and scrolling do, without taking
- * the page out of use. It comes to the front again with each new `what`.
+ * the page out of use. It comes to the front again with each new `what`; undefined hides it.
  */
-export function useTopLayer(
-  box: Readonly<Ref<HTMLElement | null>>,
-  shown: () => boolean,
-  what: () => unknown,
-): void {
+export function useTopLayer(box: Readonly<Ref<HTMLElement | null>>, what: () => unknown): void {
   watch(
-    [box, shown, what],
-    ([element, show], [, showed]) => {
+    [box, what],
+    ([element, now]) => {
       if (!element?.isConnected) return;
-      // What holds the focus must not lose it by being taken out of the layer and put back.
-      const focus = element.getRootNode() instanceof ShadowRoot && element.matches(':focus-within');
-      if (element.matches(':popover-open') && !(show && showed && focus)) element.hidePopover();
-      if (show && !element.matches(':popover-open')) element.showPopover();
+      const open = element.matches(':popover-open');
+      // Taken out of the layer and put back it would lose the focus.
+      const again = open && now !== undefined && !element.matches(':focus-within');
+      if (open && (now === undefined || again)) element.hidePopover();
+      if (now !== undefined && (again || !open)) element.showPopover();
     },
     { flush: 'post', immediate: true },
   );

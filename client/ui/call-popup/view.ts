@@ -1,5 +1,5 @@
-import type { CallView } from '../../sdk/index.ts';
-import type { CallMode, CallState, Notice, Peer } from '../state/call-state.ts';
+import type { CallMode, CallView } from '../../sdk/index.ts';
+import type { CallState, Notice, Peer } from '../state/call-state.ts';
 import { fill } from '../texts/locale.ts';
 import type { ErrorText, Texts } from '../texts/texts.ts';
 
@@ -44,9 +44,10 @@ export function viewOf(state: CallState): View | undefined {
 }
 
 function phaseOf(state: CallState, call: CallView): Phase {
-  if (call.state === 'ringing') return 'calling';
-  if (call.state === 'connecting') return 'connecting';
-  if (state.connection.value !== 'online') return 'reconnecting';
+  if (call.state === 'ringing' && call.side === 'caller') return 'calling';
+  if (call.state !== 'active') return 'connecting';
+  // Without server and media path nobody knows what is recorded: then it is not said.
+  if (state.media.gone.value) return 'reconnecting';
   if (call.mode === 'voice') return 'inCall';
   return call.recording && !state.interrupted.value ? 'recording' : 'interrupted';
 }

@@ -1,10 +1,16 @@
 import type { Ref, ShallowRef } from 'vue';
 import { ref, shallowRef } from 'vue';
-import type { CallView, Consent, Disclosure, VerbatimClient, VerbatimClientError } from '../../sdk/index.ts';
+import type {
+  CallMode,
+  CallView,
+  Consent,
+  Disclosure,
+  Permissions,
+  VerbatimClient,
+  VerbatimClientError,
+} from '../../sdk/index.ts';
 import { consentTo } from '../../sdk/index.ts';
-import { Timer } from './timer.ts';
-
-export type CallMode = CallView['mode'];
+import { MediaState } from './media-state.ts';
 
 /** A call that was asked for, before the server knows of it: the browser may be asking for the microphone. */
 export interface Starting {
@@ -52,11 +58,15 @@ export class CallState {
   readonly interrupted: Ref<boolean>;
   readonly muted: Ref<boolean>;
   /** Whole seconds since the call became active. */
-  readonly seconds: Ref<number> = ref(0);
+  readonly seconds: Ref<number>;
   /** Something that does not end the call, such as sound that the browser blocks. */
   readonly trouble: ShallowRef<VerbatimClientError | undefined> = shallowRef();
   readonly notice: ShallowRef<Notice | undefined> = shallowRef();
-  readonly #timer: Timer;
+  /** The newest signed head of the running capture, kept by this browser. */
+  readonly receipt: ShallowRef<VerbatimClient['receipt']>;
+  /** What this user may do by their role. */
+  readonly may: ShallowRef<Permissions>;
+  readonly media: MediaState;
 
   constructor(client: VerbatimClient) {
     this.client = client;
@@ -65,12 +75,21 @@ export class CallState {
     this.incoming = shallowRef(client.incoming);
     this.interrupted = ref(client.interrupted);
     this.muted = ref(client.muted);
-    this.#timer = new Timer(client, this.seconds);
-    this.#timer.follow(client.call);
+    this.seconds = ref(Math.floor(client.durationMs / 1_000));
+    this.receipt = shallowRef(client.receipt);
+    this.may = shallowRef(client.may);
+    this.media = new MediaState(client);
 
     client.on('connection', ({ state, error }) => {
       this.connection.value = state;
       this.connectionError.value = error;
+      this.may.value = client.may;
+    });
+    client.on('timer', ({ seconds }) => {
+      this.seconds.value = seconds;
+    });
+    client.on('receipt', (receipt) => {
+      this.receipt.value = receipt;
     });
     client.on('call', (call) => this.#onCall(call));
     client.on('incoming', (call) => {
@@ -129,11 +148,7 @@ export class CallState {
   }
 
   async decline(): Promise<void> {
-    try {
-      await this.client.decline();
-    } catch (error) {
-      this.trouble.value = asFailure(error);
-    }
+    await this.attempt(() => this.client.decline());
   }
 
   /** Ends, takes back, or gives up whatever is going on. */
@@ -142,10 +157,10 @@ export class CallState {
     await this.client.hangup();
   }
 
-  /** Sound after a click, where the browser wanted one. */
-  async resumeAudio(): Promise<void> {
+  /** Does what may fail without ending the call; how it failed is then the trouble. */
+  async attempt(act: () => Promise<void>): Promise<void> {
     try {
-      await this.client.resumeAudio();
+      await act();
       this.trouble.value = undefined;
     } catch (error) {
       this.trouble.value = asFailure(error);
@@ -161,8 +176,10 @@ export class CallState {
     this.call.value = call;
     this.incoming.value = this.client.incoming;
     this.muted.value = this.client.muted;
-    this.#timer.follow(call);
-    if (!call) return;
+    if (!call) {
+      this.seconds.value = 0;
+      return;
+    }
     this.starting.value = undefined;
     this.notice.value = undefined;
   }

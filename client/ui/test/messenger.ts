@@ -6,7 +6,7 @@ import { callView } from '../../test/scripted-server.ts';
 
 /** For tests: a messenger's page with the elements in it, under the strictest policy that a page can have. */
 
-type Script = Awaited<ReturnType<typeof startScript>>;
+export type Script = Awaited<ReturnType<typeof startScript>>;
 
 /** No inline style, no inline script, nothing from elsewhere. */
 export const STRICT_CSP = [

@@ -74,6 +74,9 @@ export const de: Texts = {
     secureMode: 'Sicherer Anruf',
     voiceMode: 'Sprachanruf',
     duration: 'Dauer {time}',
+    chain: 'Siegel {head} · {seq}',
+    chainHint:
+      'Vom Server unterschrieben und von diesem Browser aufbewahrt, damit die Aufnahme später nicht ausgetauscht werden kann: Teil {epoch}, Block {seq}, {whole}',
     notifyTitle: '{name} ruft an',
     notifyAllow: 'Anrufe auch melden, wenn diese Seite im Hintergrund ist',
   },

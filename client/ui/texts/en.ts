@@ -75,6 +75,9 @@ export const en: Texts = {
     secureMode: 'Secure call',
     voiceMode: 'Voice call',
     duration: 'Duration {time}',
+    chain: 'seal {head} · {seq}',
+    chainHint:
+      'Signed by the server and kept by this browser, so that the recording cannot be exchanged later: part {epoch}, block {seq}, {whole}',
     notifyTitle: '{name} is calling',
     notifyAllow: 'Tell me about calls when this page is in the background',
   },

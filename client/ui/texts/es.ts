@@ -74,6 +74,9 @@ export const es: Texts = {
     secureMode: 'Llamada segura',
     voiceMode: 'Llamada de voz',
     duration: 'Duración {time}',
+    chain: 'sello {head} · {seq}',
+    chainHint:
+      'Firmado por el servidor y guardado por este navegador, para que la grabación no se pueda cambiar después: parte {epoch}, bloque {seq}, {whole}',
     notifyTitle: '{name} le llama',
     notifyAllow: 'Avisarme de llamadas cuando esta página esté en segundo plano',
   },

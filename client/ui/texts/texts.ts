@@ -68,6 +68,9 @@ export interface Texts {
     secureMode: string;
     voiceMode: string;
     duration: string;
+    /** `{head}` is short enough to be read out to the other side; `{whole}` is all of it. */
+    chain: string;
+    chainHint: string;
     notifyTitle: string;
     notifyAllow: string;
   };

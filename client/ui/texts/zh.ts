@@ -74,6 +74,8 @@ export const zh: Texts = {
     secureMode: '安全通话',
     voiceMode: '语音通话',
     duration: '时长 {time}',
+    chain: '封印 {head} · {seq}',
+    chainHint: '由服务器签名并由此浏览器保存，因此录音以后无法被替换：第 {epoch} 部分，第 {seq} 块，{whole}',
     notifyTitle: '{name}来电',
     notifyAllow: '页面在后台时也通知我来电',
   },
