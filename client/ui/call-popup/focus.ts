@@ -11,6 +11,8 @@ export function usePopupFocus(
   host: HTMLElement | null,
   box: Readonly<Ref<HTMLElement | null>>,
   view: () => View | undefined,
+  /** Of one view, what else changes its content. */
+  form: () => unknown,
 ): void {
   let before: HTMLElement | undefined;
 
@@ -31,8 +33,8 @@ export function usePopupFocus(
 
   // Before the page is changed: what has the focus then may be gone or disabled afterwards.
   watch(
-    view,
-    async (now, was) => {
+    [view, form] as const,
+    async ([now], [was]) => {
       const wasInside = inside();
       const outside = wasInside ? undefined : deepActive();
       const startedHere = now?.kind === 'call' && now.call === undefined && was?.kind !== 'call';

@@ -86,7 +86,7 @@ export async function openMessenger(
 ): Promise<Messenger> {
   const opened = await newPage(browser, `${script.url}/messenger?${options.query ?? ''}`, options);
   if (!options.query?.includes('client=none')) {
-    await opened.page.locator('verbatim-call-button [part=button]:enabled').waitFor();
+    await opened.page.locator('verbatim-call-button [part=button][aria-disabled=false]').waitFor();
   }
   return opened;
 }

@@ -92,7 +92,7 @@ export const STATES: readonly State[] = [
     async show(page, script) {
       script.on('session.start', () => new Refusal('unavailable'));
       script.drop();
-      await page.locator('[part=button]:disabled').waitFor();
+      await page.locator('[part=button][aria-disabled=true]').waitFor();
     },
   },
   {
