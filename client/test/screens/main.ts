@@ -5,6 +5,7 @@ import { CALL_SHOTS } from './calls.ts';
 import { contactSheet } from './contact-sheet.ts';
 import type { Shot } from './shot.ts';
 import { LOOKS } from './shot.ts';
+import { TAB_SHOTS } from './tab.ts';
 
 /**
  * `scripts/screens [--sheet] [NAME…]`: pictures of every state (or of those whose name begins so), light and dark, wide
@@ -15,7 +16,7 @@ const folder = join(root, '.screens');
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 
 /** Everybody's pictures: each room adds its own list. */
-const SHOTS: readonly Shot[] = [...CALL_SHOTS];
+const SHOTS: readonly Shot[] = [...CALL_SHOTS, ...TAB_SHOTS];
 
 const chosen = SHOTS.filter(
   ({ name }) => wanted.length === 0 || wanted.some((start) => name.startsWith(start)),
