@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseCheckpoint } from '#ledger';
+import { LedgerError, openNote, openVerifier, parseCheckpoint } from '#ledger';
 import type { ConsistencyProof, JournalChain, LedgerInfo, RecordingEvidence } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
@@ -115,6 +115,19 @@ export class Reading {
   async proven(index: number, checkpoint: string): Promise<Proven> {
     const { ledger } = this.#book;
     return { index, bytes: await ledger.entry(index), proof: await ledger.proof(index, checkpoint) };
+  }
+
+  /** Whether a head is of a log that was given up, so that nothing can be proven against it any more. */
+  isGivenUp(checkpoint: string): boolean {
+    const { earlierVkeys } = this.#book.ledger;
+    if (earlierVkeys.length === 0) return false;
+    try {
+      openNote(checkpoint, earlierVkeys.map(openVerifier));
+      return true;
+    } catch (error) {
+      if (error instanceof LedgerError) return false;
+      throw error;
+    }
   }
 
   /** @throws VerbatimError `corrupt` */

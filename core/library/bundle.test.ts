@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { generalVerify, importJWK } from 'jose';
 import t from 'tap';
 import { generateLogKey, openSigner, signNote } from '#ledger';
+import { beginAnew } from '#store';
 import { verifyBundle } from '../../client/verify/index.ts';
 import { testDatabase } from '../db/fixture.ts';
 import { BundleFolder, pack, unpack } from './bundle-fixture.ts';
 import { bundleReadme } from './bundle-readme.ts';
 
+const ignore = (): void => undefined;
 const db = await testDatabase(t);
 const ours = await BundleFolder.open(db, t.testdir());
 t.teardown(() => ours.close());
@@ -113,6 +116,24 @@ t.test('a recording without an opening has no bundle', async (t) => {
   const { call } = await ours.folder.capture();
   t.equal(await ours.bundles.has(call.recordingId), false);
   await t.rejects(ours.bundles.open(call.recordingId), { code: 'no_evidence' });
+});
+
+t.test('F38: a recording of a ledger that was given up has no bundle any more', async (t) => {
+  const dir = t.testdir();
+  const before = await BundleFolder.open(db, dir);
+  const { call } = await before.call();
+  t.equal(await before.bundles.has(call.recordingId), true);
+  const { paths, signerDir } = before.folder;
+  await before.close();
+  await rm(paths.ledger, { recursive: true });
+  const said = { info: ignore, warn: ignore, error: ignore };
+  await beginAnew({ paths, signerDir, version: '0', log: said, onAlarm: ignore, reason: 'a lost disk' });
+  const after = await BundleFolder.open(db, dir);
+  t.teardown(() => after.close());
+  t.equal(await after.bundles.has(call.recordingId), false);
+  await t.rejects(after.bundles.open(call.recordingId), { code: 'no_evidence' });
+  const later = (await after.call()).call;
+  t.equal((await verifyBundle(await after.bundle(later.recordingId))).ok, true);
 });
 
 t.test('the vCon is a JSON Web Signature that another library verifies', async (t) => {

@@ -33,15 +33,18 @@ export class Bundles {
     this.#deps = deps;
   }
 
-  /** Recordings of before the ledger have none. */
+  /** Recordings of before the ledger have none, and those of a ledger that was given up have none any more. */
   async has(recordingId: string): Promise<boolean> {
-    return (await this.#deps.evidence.reading.opening(recordingId)) !== undefined;
+    const { reading } = this.#deps.evidence;
+    const opening = await reading.opening(recordingId);
+    return opening !== undefined && !reading.isGivenUp(opening.checkpoint);
   }
 
   /** The caller closes what it gets. @throws VerbatimError `no_evidence`, `corrupt` when its parts do not fit */
   async open(recordingId: string): Promise<BundleSource> {
     const opening = await this.#deps.evidence.reading.opening(recordingId);
-    if (opening === undefined) throw new VerbatimError('no_evidence');
+    if (opening === undefined || this.#deps.evidence.reading.isGivenUp(opening.checkpoint))
+      throw new VerbatimError('no_evidence');
     const files = await this.#filesOf(opening);
     const recording = await this.#deps.openRecording(recordingId);
     if (recording.sizeBytes !== opening.sizeBytes) {

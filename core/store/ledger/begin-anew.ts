@@ -19,8 +19,8 @@ export interface BegunAnew {
 }
 
 /**
- * An operator's word that a log is lost: what is left of it is moved aside, nothing is deleted, and a new log with a new
- * key is begun, whose first entry says so and names the earlier keys. Recordings of the earlier log stay, without entries.
+ * An operator's word that a log is lost: what is left of it is moved aside, nothing is deleted, and a log of the
+ * same name with a new key is begun, whose first entry says so and names the earlier keys. Recordings of the earlier log stay, without entries.
  * A crash at any step leaves a log that is read-only at the next start, and this is done again.
  * @throws VerbatimError `conflict` when the log can go on
  */
