@@ -71,8 +71,8 @@ export class PeerMedia implements MediaPath {
   /** What the other browser says. */
   peer(notification: PeerNotification): void {
     if (notification.method === 'peer.broken') {
-      // The other side may have noticed what this one mends already.
-      const recently = performance.now() - this.#offeredAtMs < ICE_PATIENCE_MS;
+      // The other side may have noticed what this one mends already, and a round that has just begun needs its time.
+      const recently = performance.now() - this.#offeredAtMs < FIRST_RETRY_MS;
       if (this.#deps.side === 'caller' && this.#accepted && !recently) this.#inLine(() => this.#offer());
       return;
     }
