@@ -243,7 +243,8 @@ export async function openPanel(t: Test, browser: Browser, script: Script, query
 /** The row of a recording. */
 export const rowOf = (page: Page, number: number) => page.locator(`li[data-recording-id="${idOf(number)}"]`);
 
-export const slider = (page: Page) => page.getByRole('slider', { name: 'Position in the recording' });
+/** Of the one open row, in any language. */
+export const slider = (page: Page) => page.getByRole('slider');
 
 /** Where the open row's slider stands, in whole seconds. */
 export const second = async (page: Page) => Number(await slider(page).getAttribute('aria-valuenow'));
