@@ -11,7 +11,7 @@ import { createAuthenticator } from '../core/auth/index.ts';
 import type { Log } from '../core/db/index.ts';
 import { findAppKey, findEmbeddedPostgres, openDatabase, startEmbeddedPostgres } from '../core/db/index.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(220_000);
 
 const program = join(import.meta.dirname, 'app.ts');
 const ignore = (): void => undefined;
@@ -170,7 +170,25 @@ t.test('F28 F35 settings are changed one by one, and what is wrong is refused in
     { id: 'shop', recordingEnabled: true, allowedOrigins: ['https://chat.example.org'] },
   ]);
 
+  await app(dataDir, ['role', 'set', 'shop', 'default', '--secure', 'off']);
+  const role = await app(dataDir, ['role', 'set', 'shop', 'agent', '--secure', 'on', '--recordings', 'off']);
+  t.equal(
+    role.out,
+    'agent: voice on, secure on, recordings off\ndefault: voice on, secure off, recordings on\n',
+    'F12 a role begins with what everybody else may do',
+  );
+  t.equal((await app(dataDir, ['role', 'list', 'shop'])).out, role.out);
+  t.equal(
+    (await app(dataDir, ['role', 'remove', 'shop', 'agent'])).out,
+    'default: voice on, secure off, recordings on\n',
+  );
+
   const refused: [args: string[], expected: RegExp][] = [
+    [['role', 'set', 'shop', 'agent'], /^Say what the role may do/],
+    [['role', 'set', 'shop', 'a b', '--voice', 'on'], /^Expected a role of up to 64/],
+    [['role', 'set', 'shop', 'agent', '--voice', 'yes'], /^--voice: expected on or off, got "yes"/],
+    [['role', 'remove', 'shop', 'agent'], /^The app "shop" has no rules for the role "agent"/],
+    [['role', 'list', 'none'], /^There is no app "none"/],
     [['create', '--id', 'shop', '--name', 'x'], /^There is an app "shop" already/],
     [['create', '--id', 'a b', '--name', 'x'], /^--id: expected /],
     [['create', '--id', 'x', '--name', 'a\u0007'], /^--name: expected /],
@@ -200,6 +218,6 @@ t.test('the help names every command', async (t) => {
   t.equal(code, 0);
   const source = readFileSync(program, 'utf8');
   const commands = [...source.matchAll(/^ {2}'?([a-z ]+)'?: \{ arguments:/gm)].map(([, name]) => name);
-  t.equal(commands.length, 9);
+  t.equal(commands.length, 12);
   for (const name of commands) t.match(out, new RegExp(`^ {2}${name}`, 'm'));
 });

@@ -24,6 +24,7 @@ import {
 import type { OperatorDatabase } from './lib/operator-database.ts';
 import { openOperatorDatabase } from './lib/operator-database.ts';
 import { OperatorError, runCommand } from './lib/operator-error.ts';
+import { listRoles, removeRole, setRole } from './lib/role-commands.ts';
 
 const HELP = `Usage: scripts/app COMMAND [OPTIONS]
 
@@ -40,6 +41,10 @@ const HELP = `Usage: scripts/app COMMAND [OPTIONS]
                                     the text that both sides of a secure call agree to; - reads it from
                                     standard input
   disclosure list ID
+  role list ID                      who may do what
+  role set ID ROLE [--voice on|off] [--secure on|off] [--recordings on|off]
+                                    what users of a role may place and play; the role "default" is everybody else
+  role remove ID ROLE
 
 A key is a shared secret (HS256) unless a public key in PEM or JWK form is given: ES256 (P-256) or EdDSA (Ed25519).
 A secret is printed once and cannot be shown again.
@@ -87,6 +92,12 @@ const COMMANDS: Record<
   origins: { arguments: [1, 100], run: setOrigins },
   'disclosure set': { arguments: [1, 1], run: setDisclosure },
   'disclosure list': { arguments: [1, 1], run: listTexts },
+  'role list': { arguments: [1, 1], run: (db, [id = '']) => listRoles(db, id) },
+  'role set': {
+    arguments: [2, 2],
+    run: (db, [id = '', role = ''], options) => setRole(db, id, role, options),
+  },
+  'role remove': { arguments: [2, 2], run: (db, [id = '', role = '']) => removeRole(db, id, role) },
 };
 
 await runCommand(main);
@@ -133,6 +144,9 @@ function parse(args: string[]) {
       'public-key': { type: 'string' },
       locale: { type: 'string' },
       file: { type: 'string' },
+      voice: { type: 'string' },
+      secure: { type: 'string' },
+      recordings: { type: 'string' },
       json: { type: 'boolean' },
       config: { type: 'string' },
       data: { type: 'string' },
