@@ -1,6 +1,6 @@
 import vue from '@vitejs/plugin-vue';
-import type { Plugin } from 'vite';
-import { defineConfig } from 'vite';
+import type { LogLevel, Plugin } from 'vite';
+import { build, defineConfig } from 'vite';
 
 const SDK_FILE = 'sdk/verbatim.js';
 const UI_FILE = 'ui/verbatim-ui.js';
@@ -26,25 +26,72 @@ const roomsAsFiles: Plugin = {
   },
 };
 
-/** One build: `dist/sdk/verbatim.js` and `dist/sdk/testing.js`, `dist/ui/verbatim-ui.js` and `dist/demo/index.html`. */
+const components = vue({
+  features: { optionsAPI: false },
+  // The call elements are elements of the page, in the demo's components too.
+  template: { compilerOptions: { isCustomElement: (tag) => tag.startsWith('verbatim-') } },
+});
+
+const OUTPUT = {
+  target: 'es2022',
+  sourcemap: true,
+  modulePreload: false,
+} as const;
+
+/**
+ * The demo is built after the files that messengers load, and apart from them: in one build the two would share a
+ * third file with Vue in it, and the elements are to be one file.
+ */
+function demoAfterwards(): Plugin {
+  let outDir = 'dist';
+  let logLevel: LogLevel | undefined;
+  return {
+    name: 'demo-afterwards',
+    apply: 'build',
+    configResolved: (config) => {
+      outDir = config.build.outDir;
+      logLevel = config.logLevel;
+    },
+    closeBundle: async () => {
+      await build({
+        configFile: false,
+        root: import.meta.dirname,
+        base: './',
+        ...(logLevel === undefined ? {} : { logLevel }),
+        plugins: [roomsAsFiles, components],
+        build: {
+          ...OUTPUT,
+          outDir,
+          emptyOutDir: false,
+          rollupOptions: {
+            checks: { pluginTimings: false },
+            input: { demo: 'demo/index.html' },
+            output: {
+              entryFileNames: 'demo/[name]-[hash].js',
+              assetFileNames: 'demo/[name]-[hash][extname]',
+            },
+          },
+        },
+      });
+    },
+  };
+}
+
+/** `dist/sdk/verbatim.js` and `dist/sdk/testing.js`, `dist/ui/verbatim-ui.js`, and `dist/demo/index.html`. */
 export default defineConfig({
   root: import.meta.dirname,
   // The pages work under any path.
   base: './',
-  plugins: [roomsAsFiles, vue({ features: { optionsAPI: false } })],
+  plugins: [roomsAsFiles, components, demoAfterwards()],
   build: {
+    ...OUTPUT,
     outDir: 'dist',
     emptyOutDir: true,
-    target: 'es2022',
-    sourcemap: true,
-    modulePreload: false,
     rollupOptions: {
-      input: { sdk: 'sdk/index.ts', testing: 'sdk/testing.ts', ui: 'ui/index.ts', demo: 'demo/index.html' },
+      checks: { pluginTimings: false },
+      input: { sdk: 'sdk/index.ts', testing: 'sdk/testing.ts', ui: 'ui/index.ts' },
       preserveEntrySignatures: 'strict',
-      output: {
-        entryFileNames: ({ name }) => FILES[name] ?? '[name]/[name]-[hash].js',
-        assetFileNames: 'demo/[name]-[hash][extname]',
-      },
+      output: { entryFileNames: ({ name }) => FILES[name] ?? '[name]/[name]-[hash].js' },
     },
   },
 });

@@ -1,14 +1,14 @@
 import type { Locator, Page } from 'playwright-core';
 import type { Test } from 'tap';
 import t from 'tap';
-import type { CallView } from '#protocol';
 import { builtClient, launch, newPage } from '../test/browser.ts';
-import { CALL_ID, callView, DISCLOSURE, Refusal, signedIn, startScript } from '../test/scripted-server.ts';
+import { callView, startScript } from '../test/scripted-server.ts';
+import { axeFindings } from '../ui/test/axe.ts';
 
-/** The demo page, built, in a real browser, against a server that says what each test needs. */
+/** The demo messenger, built, in a real browser, against a server that says what each test needs. */
 
 // A browser page for each; the machine may be busy.
-t.setTimeout(120_000);
+t.setTimeout(220_000);
 const client = await builtClient();
 const script = await startScript(client.dir);
 const browser = await launch();
@@ -18,313 +18,166 @@ t.teardown(async () => {
   await client.remove();
 });
 
-const CONSENT = {
-  disclosureSha256: DISCLOSURE.sha256,
-  disclosureVersion: DISCLOSURE.version,
-  locale: DISCLOSURE.locale,
-};
+const BOB = { userId: 'bob', name: 'Bob' };
+const ROOM = [{ userId: 'alice', name: 'Alice' }, BOB, { userId: 'carol', name: 'Carol' }];
 
-type Part = (testid: string) => Locator;
-
-/** The demo as Alice, online. */
+/** The demo as Alice, online, at this size; what is sent comes back as the server's own answer would. */
 async function openDemo(
   t: Test,
-  options: { recordings?: object[]; microphone?: boolean; intervals?: boolean; online?: string[] } = {},
-): Promise<{ page: Page; part: Part; text: (testid: string, pattern: string | RegExp) => Promise<void> }> {
+  { width = 1280, online = ['bob'] }: { width?: number; online?: string[] } = {},
+): Promise<{ page: Page; part: (testid: string) => Locator; say: (userId: string, text: string) => void }> {
   script.reset();
   script.route('POST /demo/token', () => ({
     status: 200,
     body: {
       token: 'token',
+      expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
       userId: 'alice',
       name: 'Alice',
       chatId: 'chat-1',
-      peer: { userId: 'bob', name: 'Bob' },
+      peer: BOB,
+      room: { chatId: 'room-1', name: 'Reading circle', members: ROOM },
     },
   }));
-  script.route('GET /v1/chats/chat-1/recordings', () => ({
-    status: 200,
-    body: { recordings: options.recordings ?? [] },
+  const messages: object[] = [];
+  let wake = (): void => {};
+  const add = (message: object): object => {
+    const added = { id: messages.length + 1, sentAt: new Date().toISOString(), ...message };
+    messages.push(added);
+    wake();
+    return added;
+  };
+  script.route('GET /demo/messages', async (_token, { query }) => {
+    const after = Number(query.get('after'));
+    if (messages.length <= after) await new Promise<void>((resolve) => (wake = resolve));
+    return { status: 200, body: { messages: messages.slice(after) } };
+  });
+  script.route('POST /demo/messages', (_token, { sent }) => ({
+    status: 201,
+    body: add({ userId: 'alice', name: 'Alice', ...(sent as object) }),
   }));
-  script.on('presence.get', () => ({ online: options.online ?? ['bob'] }));
-  const { page, errors, close } = await newPage(browser, `${script.url}/demo/?as=alice`, options);
+  script.route('GET /v1/chats/chat-1/recordings', () => ({ status: 200, body: { recordings: [] } }));
+  script.on('presence.get', () => ({ online }));
+  const { page, errors, close } = await newPage(browser, 'about:blank');
   t.teardown(async () => {
     await close();
     // Assertions are over by now; a throw fails the test all the same.
     if (errors.length > 0) throw new Error(`the page reported ${errors.join('; ')}`);
   });
-  const part: Part = (testid) => page.getByTestId(testid);
-  await page.locator('[data-testid=connection][data-state=online]').waitFor();
-  const text = async (testid: string, pattern: string | RegExp): Promise<void> => {
-    await part(testid).filter({ hasText: pattern }).waitFor();
-    t.pass(`${testid}: ${pattern}`);
+  await page.setViewportSize({ width, height: 800 });
+  await page.goto(`${script.url}/demo/?as=alice`);
+  const part = (testid: string): Locator => page.getByTestId(testid);
+  await page.locator('[data-testid=connection][data-state=online]').waitFor({ state: 'attached' });
+  return {
+    page,
+    part,
+    say: (userId, text) => void add({ chatId: 'chat-1', userId, name: userId, text }),
   };
-  return { page, part, text };
 }
-
-const incoming = (changes: Partial<CallView> = {}): CallView => callView({ side: 'callee', ...changes });
 
 t.test('without a name the page asks as whom', async (t) => {
   script.reset();
   const { page, close } = await newPage(browser, `${script.url}/demo/`);
   t.teardown(close);
   await page.getByTestId('choose').waitFor();
-  t.strictSame(await page.getByRole('link').allInnerTexts(), ['I am Alice', 'I am Bob']);
+  t.strictSame(
+    await page.getByRole('link').evaluateAll((links) => links.map((link) => link.getAttribute('href'))),
+    ['?as=alice', '?as=bob'],
+  );
   t.equal(script.connections, 0);
 });
 
-t.test('F3 the phone icon opens a menu of two', async (t) => {
+t.test('F2 F3 a direct chat has the phone icon, and a room has none', async (t) => {
   const { page, part } = await openDemo(t);
-  t.notOk(await part('call-menu').isVisible());
-  await part('call-menu-button').click();
-  t.strictSame(await part('call-menu').getByRole('menuitem').allInnerTexts(), [
-    'Voice call',
-    'Secure call (recorded)',
-  ]);
-  await page.mouse.click(5, 300);
-  t.notOk(await part('call-menu').isVisible(), 'a click elsewhere closes it');
-});
-
-t.test('F4 a voice call starts at once, without consent', async (t) => {
-  const { part, text } = await openDemo(t);
-  script.on('call.start', () => callView({ mode: 'voice' }));
-  await part('call-menu-button').click();
-  await part('call-voice').click();
-  t.strictSame(await script.next('call.start'), { chatId: 'chat-1', mode: 'voice' });
-  await text('call-status', 'Calling…');
-  await text('call-peer', 'Bob');
-});
-
-t.test('F4 a secure call first shows the disclosure text, and names exactly that text', async (t) => {
-  const { part } = await openDemo(t);
-  await part('call-menu-button').click();
-  await part('call-secure').click();
-  await part('consent-dialog').waitFor();
-  t.equal(await part('consent-text').innerText(), DISCLOSURE.text);
-  await part('consent-cancel').click();
-  t.notOk(
-    script.requests.some(({ method }) => method === 'call.start'),
-    'nothing was started',
-  );
-  await part('call-menu-button').click();
-  await part('call-secure').click();
-  await part('consent-confirm').click();
-  t.strictSame(await script.next('call.start'), { chatId: 'chat-1', mode: 'secure', consent: CONSENT });
-});
-
-t.test('F5 an incoming secure call shows the text, and cannot be accepted before', async (t) => {
-  const { part } = await openDemo(t);
-  let answer: (disclosure: unknown) => void = () => {};
-  script.on('disclosure.get', () => new Promise((resolve) => (answer = resolve)));
-  script.notify('call.incoming', { call: incoming() });
-  await part('incoming-dialog').waitFor();
-  t.equal(await part('incoming-title').innerText(), 'Incoming secure call');
-  await script.next('disclosure.get');
-  t.ok(await part('incoming-accept').isDisabled());
-  answer(DISCLOSURE);
-  await part('incoming-disclosure').filter({ hasText: DISCLOSURE.text }).waitFor();
-  await part('incoming-accept').click();
-  t.strictSame(await script.next('call.accept'), { callId: CALL_ID, consent: CONSENT });
-});
-
-t.test('F5 an incoming voice call shows no text and is accepted without consent', async (t) => {
-  const { part } = await openDemo(t);
-  script.notify('call.incoming', { call: incoming({ mode: 'voice' }) });
-  await part('incoming-dialog').waitFor();
-  t.equal(await part('incoming-title').innerText(), 'Incoming call');
-  t.notOk(await part('incoming-disclosure').isVisible());
-  await part('incoming-accept').click();
-  t.strictSame(await script.next('call.accept'), { callId: CALL_ID });
+  await page.getByRole('button', { name: 'Call Bob' }).waitFor();
+  await part('chat-room').click();
+  await page.getByRole('heading', { level: 1, name: 'Reading circle' }).waitFor();
+  t.equal(await page.locator('verbatim-call-button').count(), 0);
+  t.equal(await page.locator('verbatim-calls-tab').count(), 0, 'and no Calls tab');
+  await part('chat-direct').click();
+  await page.getByRole('button', { name: 'Call Bob' }).waitFor();
+  t.pass('the icon is back in the direct chat');
 });
 
 t.test(
-  'the peer is online from the moment that their call rings, whatever the answer before was',
+  'F24 the info panel is open where there is room, and its Calls tab lists the chat’s secure calls',
   async (t) => {
-    const { part, text } = await openDemo(t, { online: [], intervals: false });
-    await script.next('presence.get');
-    await text('peer-presence', 'offline');
-    // Asked again at once; this answer never comes, so it is the call that says it.
-    script.on('presence.get', () => undefined);
-    script.notify('call.incoming', { call: incoming({ mode: 'voice' }) });
-    t.strictSame(await script.next('presence.get'), { userIds: ['bob'] });
-    await text('peer-presence', 'online');
-    t.equal(await part('peer-presence').getAttribute('data-online'), 'true');
+    const { page, part } = await openDemo(t);
+    await part('info-panel').waitFor();
+    await page.getByText('No secure calls', { exact: false }).first().waitFor();
+    await part('tab-about').click();
+    await page.getByText('not end-to-end encrypted', { exact: false }).waitFor();
+    await page.keyboard.press('ArrowLeft');
+    t.equal(await part('tab-calls').getAttribute('aria-selected'), 'true', 'arrow keys go between the tabs');
+    await part('info-toggle').click();
+    await part('info-panel').waitFor({ state: 'detached' });
+    const narrow = await openDemo(t, { width: 1000 });
+    t.equal(await narrow.part('info-panel').count(), 0, 'closed where it would cover the chat');
   },
 );
 
-t.test('in a call the peer stays online, and when it is over presence is asked at once', async (t) => {
-  const { text, part } = await openDemo(t, { online: [], intervals: false });
-  script.notify('call.incoming', { call: incoming({ mode: 'voice' }) });
-  await part('incoming-accept').click();
-  await text('call-status', 'Connecting…');
-  // The answers say offline all the while.
-  await text('peer-presence', 'online');
-  script.notify('call.ended', { call: incoming({ mode: 'voice', state: 'ended', endReason: 'hangup' }) });
-  await text('peer-presence', 'offline');
-});
-
-t.test(
-  'a call that rings the peer says nothing about them: presence is asked, and shown as answered',
-  async (t) => {
-    const { text, part } = await openDemo(t, { online: [], intervals: false });
-    await script.next('presence.get');
-    await text('peer-presence', 'offline');
-    await part('call-menu-button').click();
-    await part('call-voice').click();
-    await text('call-status', 'Calling…');
-    await script.next('presence.get');
-    await text('peer-presence', 'offline');
-    script.on('presence.get', () => ({ online: ['bob'] }));
-    script.notify('call.ended', { call: callView({ mode: 'voice', state: 'ended', endReason: 'declined' }) });
-    await text('peer-presence', 'online');
-  },
-);
-
-t.test('F7 F9 the popup shows each state, the timer and the Recording badge', async (t) => {
-  const { page, part, text } = await openDemo(t);
-  script.notify('call.incoming', { call: incoming() });
-  await part('incoming-accept').click();
-  await text('call-status', 'Connecting…');
-  t.notOk(await part('call-timer').isVisible());
-  t.notOk(await part('recording-badge').isVisible(), 'not before audio of both is stored');
+t.test('F6 the call’s window stays while the app goes to another page and back', async (t) => {
+  const { page, part } = await openDemo(t);
   const activeAt = new Date(Date.now() - 65_000).toISOString();
-  const active = incoming({ state: 'active', recording: true, activeAt });
-  script.notify('call.changed', { call: active });
-  await text('call-status', 'Recording');
-  await part('recording-badge').waitFor();
-  await text('call-timer', /^01:0\d$/);
-  script.notify('call.changed', { call: { ...active, peerMuted: true } });
-  await part('call-peer-muted').waitFor();
-  script.notify('call.changed', { call: { ...active, recording: false } });
-  await text('call-status', 'Recording interrupted');
-  await text('call-interrupted', 'neither side hears the other until it is secured again');
-  t.notOk(await part('recording-badge').isVisible());
-  await page.keyboard.press('Escape');
-  t.ok(await part('call-popup').isVisible());
-});
-
-t.test('F8 mute is a switch, hang up ends the call', async (t) => {
-  const { part, text } = await openDemo(t);
-  script.notify('call.incoming', { call: incoming({ mode: 'voice' }) });
-  await part('incoming-accept').click();
-  await part('call-mute').click();
-  t.match(await script.next('call.mute'), { muted: true });
-  await text('call-mute', 'Unmute');
-  await part('call-mute').click();
-  t.match(await script.next('call.mute'), { muted: false });
-  await part('call-hangup').click();
-  t.match(await script.next('call.hangup'), { callId: CALL_ID });
-  await text('call-message-text', 'Call ended.');
-  t.notOk(await part('call-popup').isVisible());
-});
-
-t.test('F10 every way in which a call ends has its own sentence', async (t) => {
-  const { part, text } = await openDemo(t);
-  const table: [call: CallView, sentence: string][] = [
-    [incoming({ endReason: 'cancelled' }), 'Bob cancelled the call.'],
-    [incoming({ endReason: 'declined' }), 'You declined the call.'],
-    [incoming({ endReason: 'no_answer' }), 'Missed call from Bob.'],
-    [incoming({ endReason: 'answered_elsewhere' }), 'The call was answered on another device.'],
-    [incoming({ endReason: 'connection_lost' }), 'The connection was lost.'],
-    [callView({ endReason: 'declined' }), 'Bob declined the call.'],
-    [callView({ endReason: 'no_answer' }), 'Bob did not answer.'],
-    [callView({ endReason: 'busy' }), 'Bob is in another call.'],
-    [callView({ endReason: 'offline' }), 'Bob is offline.'],
-    [callView({ endReason: 'recorder_unavailable' }), 'Nothing was heard.'],
-    [callView({ endReason: 'recording_lost' }), 'The recording was lost and could not be secured again'],
-    [callView({ endReason: 'media_failed' }), 'Microphone or connection unavailable'],
-    [callView({ endReason: 'shutdown' }), 'The server is restarting.'],
-  ];
-  for (const [call, sentence] of table) {
-    if (call.side === 'callee') {
-      script.notify('call.incoming', { call: { ...call, mode: 'voice' } });
-      await part('incoming-dialog').waitFor();
-    } else {
-      await part('call-menu-button').click();
-      await part('call-voice').click();
-      await part('call-popup').waitFor();
-    }
-    script.notify('call.ended', { call: { ...call, state: 'ended' } });
-    await text('call-message-text', sentence);
-    t.equal(await part('call-message').getAttribute('data-kind'), call.endReason);
-    t.notOk(await part('incoming-dialog').isVisible());
-    t.notOk(await part('call-popup').isVisible());
-  }
-});
-
-t.test('F10 a call that is refused says why', async (t) => {
-  const { part, text } = await openDemo(t);
-  for (const [code, sentence] of [
-    ['user_offline', 'Bob is offline.'],
-    ['user_busy', 'Bob is in another call.'],
-    ['recording_disabled', 'refused: recording_disabled'],
-  ] as const) {
-    script.on('call.start', () => new Refusal(code));
-    await part('call-menu-button').click();
-    await part('call-voice').click();
-    await text('call-message-text', sentence);
-  }
-});
-
-t.test('F13 a refused microphone says what to do, and the call can still be accepted', async (t) => {
-  const { part, text } = await openDemo(t, { microphone: false });
-  script.notify('call.incoming', { call: incoming({ mode: 'voice' }) });
-  await part('incoming-accept').click();
-  await text('call-message-text', /microphone is not allowed.*address bar/);
-  await part('incoming-dialog').waitFor();
-  await part('incoming-decline').click();
-  t.match(await script.next('call.decline'), { callId: CALL_ID });
-});
-
-t.test('F24 F26 recordings are listed with their state, and no audio is asked for before play', async (t) => {
-  const base = { callId: CALL_ID, chatId: 'chat-1', mode: 'secure', startedAt: '2026-01-02T03:04:05.000Z' };
-  const recordings = [
-    { ...base, id: 'r1', state: 'processing' },
-    {
-      ...base,
-      id: 'r2',
-      state: 'available',
-      durationMs: 3_661_000,
-      sizeBytes: 400_000,
-      format: 'audio/webm; codecs=opus',
-    },
-    { ...base, id: 'r3', state: 'failed', reason: 'capture_error' },
-    { ...base, id: 'r4', state: 'removed' },
-  ];
-  const { page, part, text } = await openDemo(t, { recordings });
-  await part('recording-row').nth(3).waitFor();
-  t.strictSame(await part('recording-status').allInnerTexts(), [
-    'Processing',
-    'Available',
-    'Failed',
-    'Removed under legal order',
-  ]);
-  t.match(await part('recording-row').nth(1).innerText(), /1:01:01 · 391 KB · Opus in WebM/);
-  t.match(await part('recording-row').nth(2).innerText(), /capture_error/);
-  t.equal(await part('recording-play').count(), 1, 'only what is available can be played');
-  t.notOk(script.fetched.some((line) => line.includes('/grants') || line.includes('/media')));
-
-  script.route('POST /v1/recordings/r2/grants', () => ({ status: 201, body: { url: '/media/none' } }));
-  await part('recording-play').click();
-  await text('recording-player-status', 'No recording available: it could not be loaded.');
-  t.ok(script.fetched.includes('GET /media/none'));
-
-  recordings[0] = { ...base, id: 'r1', state: 'available' };
-  script.notify('recording.changed', {
-    recordingId: CALL_ID,
-    callId: CALL_ID,
-    chatId: 'chat-1',
-    state: 'available',
+  const call = callView({ side: 'callee', mode: 'voice', peer: BOB });
+  script.notify('call.incoming', { call });
+  await page.locator('[part~="accept"]').click();
+  await script.next('call.accept');
+  script.notify('call.changed', { call: { ...call, state: 'active', activeAt } });
+  const timer = page.locator('[part~="timer"]');
+  await timer.filter({ hasText: /^01:/ }).waitFor();
+  await page.evaluate(() => {
+    location.hash = '#/notes';
   });
-  await page.locator('[data-recording-id=r1][data-state=available]').waitFor();
+  await part('notes').waitFor();
+  t.ok(await timer.isVisible(), 'on the notes');
+  await page.evaluate(() => {
+    location.hash = '#/chat/room-1';
+  });
+  await page.getByRole('heading', { level: 1, name: 'Reading circle' }).waitFor();
+  t.ok(await timer.isVisible(), 'and in another chat');
 });
 
-t.test('F16 the page says when the connection is lost and when it is back', async (t) => {
-  const { page } = await openDemo(t);
-  script.on('session.start', () => new Refusal('unavailable'));
-  script.drop();
-  await page.locator('[data-testid=connection][data-state=reconnecting]').waitFor();
-  script.on('session.start', () => signedIn());
-  await page.locator('[data-testid=connection][data-state=online]').waitFor();
-  t.ok(script.connections > 1);
+t.test('messages are sent, come live, and what was not sent is not lost', async (t) => {
+  const { page, part, say } = await openDemo(t);
+  await part('composer').fill('Hello <b>Bob</b>');
+  await page.keyboard.press('Enter');
+  await part('message').filter({ hasText: 'Hello <b>Bob</b>' }).waitFor();
+  t.equal(await part('composer').inputValue(), '');
+  say('bob', 'مرحبا');
+  await part('message').filter({ hasText: 'مرحبا' }).waitFor();
+  await part('chat-direct').filter({ hasText: 'مرحبا' }).waitFor();
+  script.route('POST /demo/messages', () => ({ status: 503, body: {} }));
+  await part('composer').fill('again');
+  await page.keyboard.press('Enter');
+  await page.getByRole('alert').filter({ hasText: 'not sent' }).waitFor();
+  t.equal(await part('composer').inputValue(), 'again');
+});
+
+t.test('who calls is online, whatever the answer before was', async (t) => {
+  const { part } = await openDemo(t, { online: [] });
+  await part('peer-presence').filter({ hasText: 'offline' }).waitFor();
+  script.notify('call.incoming', { call: callView({ side: 'callee', mode: 'voice', peer: BOB }) });
+  await part('peer-presence').filter({ hasText: 'online' }).waitFor();
+  t.equal(await part('peer-presence').getAttribute('data-online'), 'true');
+});
+
+t.test('every page works at 320 px, and axe finds nothing, light and dark', async (t) => {
+  const { page, part, say } = await openDemo(t);
+  say('bob', 'Hello');
+  await part('message').first().waitFor();
+  for (const colorScheme of ['light', 'dark'] as const)
+    for (const width of [1280, 320])
+      for (const hash of ['#/', '#/chat/chat-1', '#/chat/room-1', '#/notes']) {
+        await page.emulateMedia({ colorScheme });
+        await page.setViewportSize({ width, height: 800 });
+        await page.evaluate((to) => {
+          location.hash = to;
+        }, hash);
+        await page.locator(`.messenger[data-page="${hash.split('/')[1] || 'chats'}"]`).waitFor();
+        const what = `${hash}, ${colorScheme}, ${width} px`;
+        t.strictSame(await axeFindings(page), [], what);
+        const tooWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+        t.notOk(tooWide, `${what}: nothing is cut off`);
+      }
 });

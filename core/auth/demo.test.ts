@@ -3,7 +3,7 @@ import t from 'tap';
 import { testDatabase } from '../db/fixture.ts';
 import { findApp, findChat, findDisclosure, listAppKeys, setAppRecording } from '../db/index.ts';
 import { createAuthenticator } from './authenticator.ts';
-import { DEMO_APP_ID, DEMO_CHAT_ID, openDemo } from './demo.ts';
+import { DEMO_APP_ID, DEMO_CHAT_ID, DEMO_ROOM_ID, openDemo } from './demo.ts';
 import { KEY_RING_LIMITS } from './key-ring.ts';
 
 const db = await testDatabase(t);
@@ -22,6 +22,10 @@ t.test('the demo has two people in one direct chat, secure calls on and a disclo
     t.equal(new Date(identity.expiresAtMs).toISOString(), expiresAt);
   }
   t.match(await findChat(db, DEMO_APP_ID, DEMO_CHAT_ID), { kind: 'direct', members: ['alice', 'bob'] });
+  t.match(await findChat(db, DEMO_APP_ID, DEMO_ROOM_ID), {
+    kind: 'group',
+    members: ['alice', 'bob', 'carol'],
+  });
   t.match(await findApp(db, DEMO_APP_ID), { recordingEnabled: true });
   t.match(await findDisclosure(db, DEMO_APP_ID, 'en'), { version: 1, body: /recorded/ });
 });

@@ -16,12 +16,17 @@ import { signUserToken } from './user-tokens.ts';
 
 export const DEMO_APP_ID = 'demo';
 export const DEMO_CHAT_ID = 'alice-and-bob';
+/** A group room, where there are no calls. */
+export const DEMO_ROOM_ID = 'reading-circle';
+const DEMO_ROOM_NAME = 'Reading circle';
 const TOKEN_LIFETIME_MS = 12 * 3_600_000;
 
 const PEOPLE = {
   alice: { userId: 'alice', name: 'Alice' },
   bob: { userId: 'bob', name: 'Bob' },
 } as const;
+/** Sits in the room only, and is never signed in. */
+const CAROL = { userId: 'carol', name: 'Carol' } as const;
 
 const DISCLOSURE = [
   'This call will be recorded.',
@@ -43,9 +48,15 @@ export async function openDemo(options: {
   const nowMs = options.nowMs ?? Date.now;
   await insertApp(db, { id: DEMO_APP_ID, name: 'Demo messenger', recordingEnabled: true });
   await setAppRecording(db, DEMO_APP_ID, true);
-  for (const { userId, name } of Object.values(PEOPLE)) await putUser(db, DEMO_APP_ID, userId, { name });
+  const everybody = [...Object.values(PEOPLE), CAROL];
+  for (const { userId, name } of everybody) await putUser(db, DEMO_APP_ID, userId, { name });
   const members = Object.values(PEOPLE).map(({ userId }) => userId);
   await putChat(db, DEMO_APP_ID, DEMO_CHAT_ID, { kind: 'direct', name: 'Alice and Bob', members });
+  await putChat(db, DEMO_APP_ID, DEMO_ROOM_ID, {
+    kind: 'group',
+    name: DEMO_ROOM_NAME,
+    members: everybody.map(({ userId }) => userId),
+  });
   if ((await findDisclosure(db, DEMO_APP_ID, 'en')) === undefined) {
     await addDisclosure(db, { appId: DEMO_APP_ID, locale: 'en', body: DISCLOSURE });
   }
@@ -69,6 +80,7 @@ export async function openDemo(options: {
         name,
         chatId: DEMO_CHAT_ID,
         peer: PEOPLE[as === 'alice' ? 'bob' : 'alice'],
+        room: { chatId: DEMO_ROOM_ID, name: DEMO_ROOM_NAME, members: everybody },
       };
     },
   };

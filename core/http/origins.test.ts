@@ -100,6 +100,7 @@ t.test('the demo gives tokens to this machine only', async (t) => {
     name: 'Alice',
     chatId: 'c',
     peer: { userId: 'bob', name: 'Bob' },
+    room: { chatId: 'r', name: 'Room', members: [] },
   };
   const { http, url } = await httpFixture(t, db, {
     demo: { token: async (as) => ({ ...token, userId: as }) },

@@ -225,21 +225,6 @@ export const Health = Type.Object({
 });
 export type Health = Type.Static<typeof Health>;
 
-/** The two people of the demo messenger. */
-export const PostDemoTokenBody = Type.Object(
-  { as: Type.Union([Type.Literal('alice'), Type.Literal('bob')]) },
-  closed,
-);
-export const DemoToken = Type.Object({
-  token: Type.String(),
-  expiresAt: Type.String(),
-  userId: ExternalId,
-  name: Type.String(),
-  chatId: ExternalId,
-  peer: Type.Object({ userId: ExternalId, name: Type.String() }),
-});
-export type DemoToken = Type.Static<typeof DemoToken>;
-
 /** The body of every HTTP error: problem details (RFC 9457); `code` is the word that programs test for. */
 export const ProblemDetails = Type.Object({
   type: Type.String(),

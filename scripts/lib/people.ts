@@ -1,20 +1,28 @@
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import type { CallMode, CallView, DemoToken, Recording } from '#protocol';
 import { findProgram } from './tools.ts';
 
 export type Name = 'alice' | 'bob';
 
-/** The `data-testid`s of the demo page (client/demo/README.md) that a person clicks. */
+/** The `part`s of the call elements (client/ui/README.md) that a person clicks; a selector reaches into open shadows. */
 const MARKS = {
-  menu: 'call-menu-button',
-  call: { voice: 'call-voice', secure: 'call-secure' },
-  consent: 'consent-confirm',
-  accept: 'incoming-accept',
-  decline: 'incoming-decline',
-  hangUp: 'call-hangup',
-  mute: 'call-mute',
+  menu: 'verbatim-call-button [part~="button"]',
+  call: {
+    voice: '[part~="menu-item"][data-mode="voice"]',
+    secure: '[part~="menu-item"][data-mode="secure"]',
+  },
+  consent: '[part~="consent-agree"]',
+  accept: '[part~="accept"]',
+  decline: '[part~="decline"]',
+  hangUp: '[part~="hangup"]',
+  mute: '[part~="mute"]',
 } as const;
+
+/** What a click is told from in the page: the last step of each selector, since `matches` looks at one tree only. */
+const ALL_MARKS = Object.values(MARKS)
+  .flatMap((mark) => (typeof mark === 'string' ? [mark] : Object.values(mark)))
+  .map(lastStep);
 
 /** Nothing that a person waits for in a call may take longer on a machine that is busy with tests. */
 const TIMEOUT_MS = 20_000;
@@ -63,13 +71,13 @@ interface DemoWindow {
 }
 
 interface Marked {
-  getAttribute(name: string): string | null;
+  matches(selector: string): boolean;
 }
 
 interface ClickSource {
   addEventListener(
     type: 'click',
-    listener: (event: { target: { closest(selector: string): Marked | null } }) => void,
+    listener: (event: { composedPath(): readonly object[] }) => void,
     capture: boolean,
   ): void;
 }
@@ -161,7 +169,13 @@ export class Person {
       const { verbatim } = globalThis as DemoWindow;
       return verbatim?.state === 'online';
     });
-    await this.page.evaluate(watch);
+    await this.page.evaluate(watch, ALL_MARKS);
+  }
+
+  /** A part of the call elements, in whichever it is (client/ui/README.md). */
+  part(name: string, within: string | Locator = 'body'): Locator {
+    const place = typeof within === 'string' ? this.page.locator(within) : within;
+    return place.locator(`[part~="${name}"]`);
   }
 
   /** Places a call as a person does: the menu, and for a secure call the consent to the disclosure text. */
@@ -305,12 +319,11 @@ export class Person {
   /** Waits until a person could click there, clicks, and answers when the page noticed. */
   async #click(mark: string): Promise<number> {
     try {
-      await this.page.getByTestId(mark).click();
+      await this.page.locator(mark).click();
     } catch (error) {
       throw new Error(`${this.as} could not click ${mark}; ${await this.#story()}`, { cause: error });
     }
-    const clicks = (await this.seen()).filter((one) => one.type === 'click' && one.mark === mark);
-    const last = clicks.at(-1);
+    const last = (await this.seen()).findLast((one) => one.type === 'click' && one.mark === lastStep(mark));
     if (!last) throw new Error(`${this.as} clicked ${mark}, and the page did not notice`);
     return last.atMs;
   }
@@ -338,8 +351,12 @@ export class Person {
   }
 }
 
+function lastStep(selector: string): string {
+  return selector.slice(selector.lastIndexOf(' ') + 1);
+}
+
 /** Runs in the page: keeps what the SDK reports, with the time. */
-function watch(): void {
+function watch(marks: readonly string[]): void {
   const page = globalThis as DemoWindow;
   const client = page.verbatim;
   if (client === undefined || page.verbatimSeen !== undefined) return;
@@ -348,9 +365,14 @@ function watch(): void {
   // The scripts of this project are checked without the DOM's types.
   const { document } = globalThis as unknown as { document: ClickSource };
   const at = (): number => performance.timeOrigin + performance.now();
-  const click = ({ target }: { target: { closest(selector: string): Marked | null } }): void => {
-    const mark = target.closest('[data-testid]')?.getAttribute('data-testid');
-    if (mark) seen.push({ atMs: at(), type: 'click', mark });
+  const click = (event: { composedPath(): readonly object[] }): void => {
+    // From the innermost element outwards, through the shadows.
+    const clicked = event
+      .composedPath()
+      .filter((node): node is Marked => 'matches' in node)
+      .flatMap((node) => marks.filter((mark) => node.matches(mark)));
+    const [mark] = clicked;
+    if (mark !== undefined) seen.push({ atMs: at(), type: 'click', mark });
   };
   // In the capture phase: before the page's own handlers have done anything.
   document.addEventListener('click', click, true);
