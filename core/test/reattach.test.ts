@@ -83,7 +83,7 @@ t.test(
         const ms = (last[1]?.atMs ?? 0) - killedMs;
         t.ok(ms < 3_000, `${person.as} sees Recording again ${Math.round(ms)} ms after the kill`);
         if (person === alice) tookMs.push(ms);
-        t.equal(await person.page.getByTestId('call-status').innerText(), 'Recording');
+        t.equal(await person.part('status', 'verbatim-call-popup').innerText(), 'Recording');
       }
     }
     t.comment(`Recording again: ${tookMs.map(Math.round).join(', ')} ms after kill -9`);

@@ -19,7 +19,7 @@ import type { Name } from '../../scripts/lib/people.ts';
 import { compareFrames, probe, sha256 } from '../../scripts/lib/proof.ts';
 import { likeness, loudness } from '../../scripts/lib/speech.ts';
 import type { Stage } from './stage.ts';
-import { openStage, recordingIdOf, talk } from './stage.ts';
+import { openStage, recordingIdOf, talk, until } from './stage.ts';
 
 /** How loud each channel is as Chromium decodes it, in dB for each 20 ms. Runs in the page, without the DOM's types. */
 async function decodeInPage(
@@ -118,38 +118,32 @@ t.test(
   async (t) => {
     const { alice, bob, server } = stage;
 
-    await alice.page.getByTestId('call-menu-button').click();
-    t.match(
-      await alice.page.getByTestId('call-menu').innerText(),
-      /Voice call[\s\S]*Secure call \(recorded\)/,
-      'F3 the menu',
-    );
-    await alice.page.getByTestId('call-secure').click();
-    await alice.page.locator('[data-testid=consent-text]', { hasText: /recorded/ }).waitFor();
-    const disclosure = await alice.page.getByTestId('consent-text').innerText();
+    await alice.part('button').click();
+    t.match(await alice.part('menu').innerText(), /Voice call[\s\S]*Secure call \(recorded\)/, 'F3 the menu');
+    await alice.page.locator('[part~="menu-item"][data-mode="secure"]').click();
+    const asked = alice.part('disclosure', '[part~="consent"]').filter({ hasText: /recorded/ });
+    await asked.waitFor();
+    const disclosure = await asked.innerText();
     t.match(disclosure, /recorded/, 'F4 the caller reads the disclosure text first');
-    t.notOk(
-      await bob.page.getByTestId('incoming-dialog').isVisible(),
-      'F4 nothing rings before the caller agreed',
-    );
-    await alice.page.getByTestId('consent-confirm').click();
+    t.notOk(await bob.part('accept').isVisible(), 'F4 nothing rings before the caller agreed');
+    await alice.part('consent-agree').click();
 
     await bob.waitStatus('incoming');
-    await bob.page.locator('[data-testid=incoming-disclosure]', { hasText: /recorded/ }).waitFor();
-    t.equal(await bob.page.getByTestId('incoming-title').innerText(), 'Incoming secure call');
-    t.match(
-      await bob.page.getByTestId('incoming-disclosure').innerText(),
-      disclosure,
-      'F5 the callee reads the same text',
-    );
+    const popup = bob.page.locator('verbatim-call-popup');
+    await bob
+      .part('disclosure', popup)
+      .filter({ hasText: /recorded/ })
+      .waitFor();
+    t.equal(await bob.part('status', popup).innerText(), 'Incoming secure call');
+    t.match(await bob.part('disclosure', popup).innerText(), disclosure, 'F5 the callee reads the same text');
     t.equal((await bob.stats()).inbound.packets, 0, 'F34 nothing is heard before Recording');
     await bob.accept();
 
     const recordingId = await recordingIdOf(bob);
     t.equal(await recordingIdOf(alice), recordingId, 'both know the recording by the same id');
     for (const person of [alice, bob]) {
-      await person.page.getByTestId('recording-badge').waitFor();
-      t.equal(await person.page.getByTestId('call-status').innerText(), 'Recording', 'F9');
+      await person.part('recording-badge').waitFor();
+      t.equal(await person.part('status', 'verbatim-call-popup').innerText(), 'Recording', 'F9');
     }
     await Promise.all([talk(alice, 400), talk(bob, 400)]);
     await bob.hangUp();
@@ -290,35 +284,21 @@ t.test('F24 F25 a click on play streams the recording in the page', async (t) =>
   const { alice } = stage;
   await alice.page.reload();
   await alice.page.getByTestId('connection').waitFor();
-  const panel = alice.page.getByTestId('info-panel');
-  if (!(await panel.isVisible())) await alice.page.getByTestId('info-toggle').click();
-  const row = alice.page.getByTestId('recording-row').first();
-  t.match(await row.getByTestId('recording-status').innerText(), /Available/);
-  t.equal(
-    await alice.page.getByTestId('recording-audio').count(),
-    0,
-    'F26 no audio is asked for before the click',
-  );
-  await row.getByTestId('recording-play').click();
-  const audio = alice.page.getByTestId('recording-audio').first();
-  await audio.waitFor();
-  const played = await audio.evaluate(
-    (element) =>
-      new Promise<{ seconds: number; at: number }>((resolve, reject) => {
-        const it = element as unknown as {
-          currentTime: number;
-          duration: number;
-          error: { message: string } | null;
-          play(): Promise<void>;
-          ontimeupdate: () => void;
-          onerror: () => void;
-        };
-        it.ontimeupdate = () => it.currentTime > 0.5 && resolve({ seconds: it.duration, at: it.currentTime });
-        it.onerror = () => reject(new Error(it.error?.message ?? 'error'));
-        void it.play();
-      }),
-  );
-  t.ok(played.seconds > 7, `it plays (${played.at} of ${played.seconds} s)`);
+  const asked: string[] = [];
+  alice.page.on('request', (request) => void asked.push(new URL(request.url()).pathname));
+  const row = alice.part('row').first();
+  await row.waitFor();
+  t.match(await alice.part('status', row).innerText(), /Available/);
+  const audio = (): string[] => asked.filter((path) => path.startsWith('/media/'));
+  t.same(audio(), [], 'F26 no audio is asked for before the click');
+  await alice.part('play', row).click();
+  const slider = alice.part('slider', row);
+  await slider.waitFor();
+  // In seconds; it moves while the recording plays.
+  const position = async (): Promise<number> => Number(await slider.getAttribute('aria-valuenow'));
+  await until(position, (seconds) => seconds >= 1, 'the recording playing');
+  t.ok(Number(await slider.getAttribute('aria-valuemax')) > 7, 'as long as the call was');
+  t.ok(audio().length > 0, 'and then it is');
 });
 
 t.test('F25 a copied playback address does not work elsewhere', async (t) => {

@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openStage, talk } from './stage.ts';
 
-const stage = await openStage({ VERBATIM_CALL_RING_TIMEOUT_MS: '2500' });
+const stage = await openStage({ VERBATIM_CALL_RING_TIMEOUT_MS: '8000' });
 t.teardown(() => stage.close());
 
 t.test('F1 F7 F8 a voice call is heard by both and leaves no recording behind', async (t) => {
   const { alice, bob, server } = stage;
   await alice.call('voice');
-  t.equal(await bob.page.getByTestId('incoming-title').innerText(), 'Incoming call', 'F5');
+  t.equal(await bob.part('status', 'verbatim-call-popup').innerText(), 'Incoming call', 'F5');
   await bob.accept();
   await Promise.all([alice.waitStatus('active'), bob.waitStatus('active')]);
-  t.equal(await alice.page.getByTestId('call-status').innerText(), 'In call');
-  t.match(await alice.page.getByTestId('call-peer').innerText(), /Bob/);
-  t.match(await alice.page.getByTestId('call-timer').innerText(), /^\d\d:\d\d$/);
-  t.notOk(await alice.page.getByTestId('recording-badge').isVisible(), 'no Recording badge');
+  t.equal(await alice.part('status', 'verbatim-call-popup').innerText(), 'In call');
+  t.match(await alice.part('name', 'verbatim-call-popup').innerText(), /Bob/);
+  t.match(await alice.part('timer').innerText(), /^\d\d:\d\d$/);
+  t.notOk(await alice.part('recording-badge').isVisible(), 'no Recording badge');
   await Promise.all([talk(alice, 100), talk(bob, 100)]);
 
   // Alice's speech goes on all the time; Bob's page measures the energy that it plays.
@@ -26,7 +26,7 @@ t.test('F1 F7 F8 a voice call is heard by both and leaves no recording behind', 
   };
   const speaking = await heardWhile(150);
   await alice.toggleMute();
-  await bob.page.getByTestId('call-peer-muted').waitFor();
+  await bob.part('peer-muted').waitFor();
   // What was on its way is played first.
   await heardWhile(50);
   const muted = await heardWhile(150);
@@ -86,7 +86,7 @@ t.test('F10 F11 how a call can fail to begin, each told apart', async (t) => {
   await alice.open();
   await alice.page.getByTestId('peer-presence').waitFor();
   await alice.call('voice');
-  const message = alice.page.getByTestId('call-message-text');
+  const message = alice.part('ending');
   await message.waitFor();
   t.match(await message.innerText(), /offline/i, 'F10 the caller is told at once that the other is offline');
 });
