@@ -16,7 +16,8 @@ export function usePopupFocus(
 ): void {
   let before: HTMLElement | undefined;
 
-  const inside = (): boolean => host?.matches(':focus-within') ?? false;
+  // Not `:focus-within`, which Chromium does not give a host whose focus lies in its shadow tree.
+  const inside = (): boolean => Boolean(host?.shadowRoot?.activeElement);
   const enter = (from: HTMLElement | undefined): void => {
     if (from) before = from;
     box.value?.focus();

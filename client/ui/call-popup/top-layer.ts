@@ -12,7 +12,7 @@ export function useTopLayer(box: Readonly<Ref<HTMLElement | null>>, what: () => 
       if (!element?.isConnected) return;
       const open = element.matches(':popover-open');
       // Taken out of the layer and put back it would lose the focus.
-      const again = open && now !== undefined && !element.matches(':focus-within');
+      const again = open && now !== undefined && !holdsFocus(element);
       if (open && (now === undefined || again)) element.hidePopover();
       if (now !== undefined && (again || !open)) element.showPopover();
     },
@@ -21,4 +21,9 @@ export function useTopLayer(box: Readonly<Ref<HTMLElement | null>>, what: () => 
   onBeforeUnmount(() => {
     if (box.value?.matches(':popover-open')) box.value.hidePopover();
   });
+}
+
+function holdsFocus(element: HTMLElement): boolean {
+  const root = element.getRootNode();
+  return root instanceof ShadowRoot && element.contains(root.activeElement);
 }

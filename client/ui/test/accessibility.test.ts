@@ -1,0 +1,51 @@
+import t from 'tap';
+import { builtClient, launch } from '../../test/browser.ts';
+import { startScript } from '../../test/scripted-server.ts';
+import { axeFindings } from './axe.ts';
+import { call, incoming, openMessenger, serveMessenger } from './messenger.ts';
+import { STATES } from './states.ts';
+
+/** axe over every state of button and popup: light and dark, wide and at 320 px, and from right to left. */
+
+t.setTimeout(600_000);
+const client = await builtClient();
+const script = await startScript(client.dir);
+serveMessenger(script);
+const browser = await launch();
+t.teardown(async () => {
+  await browser.close();
+  await script.close();
+  await client.remove();
+});
+
+const LOOKS = [
+  { colorScheme: 'light', width: 1280, dir: 'ltr' },
+  { colorScheme: 'dark', width: 1280, dir: 'ltr' },
+  { colorScheme: 'light', width: 320, dir: 'rtl' },
+  { colorScheme: 'dark', width: 320, dir: 'ltr' },
+] as const;
+
+for (const state of STATES) {
+  t.test(`axe finds nothing in the state ${state.name}, and nothing is cut off`, async (t) => {
+    script.reset();
+    script.on('call.start', () => call());
+    script.on('call.accept', () => incoming({ state: 'connecting' }));
+    const { page, errors, close } = await openMessenger(browser, script, state);
+    t.teardown(close);
+    await page.emulateMedia({ reducedMotion: 'reduce' });
+    await state.show(page, script);
+    for (const { colorScheme, width, dir } of LOOKS) {
+      const look = `${colorScheme}, ${width} px, ${dir}`;
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await page.setViewportSize({ width, height: 720 });
+      await page.evaluate((to) => {
+        document.documentElement.dir = to;
+      }, dir);
+      const found = await axeFindings(page);
+      t.strictSame(found, [], look);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+      t.notOk(wide, `${look}: no scrolling across`);
+    }
+    t.strictSame(errors, []);
+  });
+}
