@@ -1,12 +1,15 @@
 import type { DemoMessage } from '#protocol';
 import { DEMO_LIMITS, VerbatimError } from '#protocol';
 
+/** In 2025. */
+const EPOCH_S = 1_750_000_000;
+
 /** The demo messenger's messages, in memory: gone with the server. */
 export class DemoMessageLog {
   readonly #now: () => Date;
   #messages: DemoMessage[] = [];
-  /** Starts with the time, so that pages that were open over a restart ask for nothing that is gone. */
-  #lastId = Date.now();
+  /** Begins with the time, so that pages that were open over a restart miss nothing; a query takes nine digits. */
+  #lastId = Math.floor(Date.now() / 1000) - EPOCH_S;
   readonly #waiting = new Set<() => void>();
   #closed = false;
 
