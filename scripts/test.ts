@@ -93,7 +93,12 @@ async function setUp(): Promise<NodeJS.ProcessEnv> {
   await buildClient(root, say);
   // Settings of a server on this machine must not reach the tests' servers.
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('VERBATIM_'));
-  return { ...Object.fromEntries(clean), MEDIASOUP_WORKER_BIN: mediaWorker };
+  return {
+    ...Object.fromEntries(clean),
+    MEDIASOUP_WORKER_BIN: mediaWorker,
+    // Built once, instead of by each test that shows pages.
+    CLIENT_DIST: join(root, 'client/dist'),
+  };
 }
 
 async function must(program: string, args: readonly string[]): Promise<void> {

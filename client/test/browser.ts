@@ -21,8 +21,10 @@ const ARGS = [
   '--host-resolver-rules=MAP verbatim.test 127.0.0.1',
 ];
 
-/** Builds the client into a folder of its own. */
+/** The client that the test run has built (`CLIENT_DIST`); without one it is built into a folder of its own. */
 export async function builtClient(): Promise<{ dir: string; remove(): Promise<void> }> {
+  const { CLIENT_DIST } = process.env;
+  if (CLIENT_DIST) return { dir: CLIENT_DIST, remove: async () => {} };
   const dir = await mkdtemp(join(tmpdir(), 'verbatim-client-'));
   await build({
     configFile: join(import.meta.dirname, '../vite.config.ts'),
