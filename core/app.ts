@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config, Secrets } from '#config';
+import { demoAllowed } from '#config';
 import { VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
 import {
@@ -359,15 +360,6 @@ function tellParties(recording: RecordingService, evidence: Evidence, devices: D
       devices.notify(row.appId, userId, 'all', 'recording.changed', params);
     }
   });
-}
-
-/** Demo tokens are given to whoever asks, so the demo never runs where others can ask. */
-function demoAllowed(config: Config, log: FastifyBaseLogger): boolean {
-  if (!config.demo.enabled) return false;
-  const { host } = config.listen;
-  if (host === 'localhost' || host === '::1' || /^127\./.test(host)) return true;
-  log.warn({ host }, 'demo.enabled is ignored: the demo runs only where the server listens on loopback');
-  return false;
 }
 
 function healthChecks(parts: {

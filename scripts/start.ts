@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Config } from '#config';
-import { loadConfig, loadSecrets } from '#config';
+import { demoAllowed, loadConfig, loadSecrets } from '#config';
 import { buildClient } from './lib/client-build.ts';
 import { Daemon } from './lib/daemon.ts';
 import { OperatorError, runCommand } from './lib/operator-error.ts';
@@ -130,7 +130,7 @@ function welcome(config: Config, daemon: Daemon, tookMs: number, faults: string[
   return [
     `Verbatim runs (started in ${(tookMs / 1000).toFixed(1)} s).`,
     '',
-    ...(config.demo.enabled
+    ...(demoAllowed(config)
       ? [
           '  Open the demo messenger as two people, each in a window of its own:',
           `    Alice  ${url}/demo/?as=alice`,

@@ -62,8 +62,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'core/app.ts',
-    rooms: CORE,
-    typesOf: ['config'],
+    rooms: ['config', ...CORE],
     packages: ['pino', ...FASTIFY],
     builtins: 'all',
     doors: ['core/app.ts'],
