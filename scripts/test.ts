@@ -13,12 +13,15 @@ import { ensureTools, TEST_TOOLS } from './lib/tools.ts';
 import { runCommand } from './media-worker/command.ts';
 import { ensureMediaWorker } from './media-worker/ensure.ts';
 
-/** Journeys start servers and browsers: one at a time, so that their timings mean something. */
-const JOURNEYS = 'core/test/';
-const UNIT_TIMEOUT_S = 240;
-const JOURNEY_TIMEOUT_S = 240;
+/**
+ * Journeys start servers and browsers, and the fault tables start several servers at once: one file at a time, so that
+ * their timings mean something.
+ */
+const ALONE = /^core\/test\/|\/faults-/;
+const UNIT_TIMEOUT_S = 480;
+const JOURNEY_TIMEOUT_S = 480;
 /** So much longer than a single file may take the runner may be silent. */
-const SILENCE_MARGIN_S = 60;
+const SILENCE_MARGIN_S = 240;
 /** More files than these that fail are no accident of a busy machine. */
 const MAX_RUN_AGAIN = 8;
 /** Told apart from 1, the exit code of a crash, so that the entry knows whether the last line was printed. */
@@ -79,8 +82,8 @@ async function chooseFiles(named: readonly string[]): Promise<{ unit: string[]; 
   if (absent.length > 0) throw new Error(`There is no test file ${absent.join(', ')}.`);
   const files = wanted.length > 0 ? wanted : all;
   return {
-    unit: files.filter((path) => !path.startsWith(JOURNEYS)),
-    journeys: files.filter((path) => path.startsWith(JOURNEYS)),
+    unit: files.filter((path) => !ALONE.test(path)),
+    journeys: files.filter((path) => ALONE.test(path)),
   };
 }
 
