@@ -217,7 +217,7 @@ t.test('the help names every command', async (t) => {
   const { code, out } = await app('/nowhere', ['--help']);
   t.equal(code, 0);
   const source = readFileSync(program, 'utf8');
-  const commands = [...source.matchAll(/^ {2}'?([a-z ]+)'?: \{ arguments:/gm)].map(([, name]) => name);
+  const commands = [...source.matchAll(/^ {2}'?([a-z ]+)'?: \{\s+arguments:/gm)].map(([, name]) => name);
   t.equal(commands.length, 12);
   for (const name of commands) t.match(out, new RegExp(`^ {2}${name}`, 'm'));
 });
