@@ -110,7 +110,7 @@ t.test('what cannot be checked is 2, with one sentence', async (t) => {
     [['--data-dir', data, '--rate', 'fast'], /^--rate takes/],
     [['--nonsense'], /--help/],
     [['--bundle', data], /data is no file: --bundle takes the zip as it was downloaded\.\n$/],
-    [['--data-dir', resolve(import.meta.dirname)], /holds nothing of a Verbatim server/],
+    [['--data-dir', resolve(import.meta.dirname, '../docs')], /holds nothing of a Verbatim server/],
     [['--data-dir', import.meta.filename], /is a file, and no data folder\.\n$/],
     [['--bundle', join(root, 'nowhere.zip')], /^There is no .*nowhere\.zip\.\n$/],
   ];
