@@ -25,8 +25,14 @@ export class PeerMedia implements MediaPath {
   #connection: RTCPeerConnection | undefined;
   #sender: RTCRtpSender | undefined;
   #track: MediaStreamTrack | undefined;
-  /** What is done with the connection, one after the other. Never rejects. */
-  #line: Promise<void> = Promise.resolve();
+  #onBuilt: () => void = () => {};
+  /**
+   * What is done with the connection, one after the other, beginning when it is built: the other side's offer may be
+   * here before the answer about the servers. Never rejects.
+   */
+  #line = new Promise<void>((resolve) => {
+    this.#onBuilt = resolve;
+  });
   #accepted = false;
   /** The newest round that this side has a description of, and the newest whose description the server has. */
   #round = 0;
@@ -54,6 +60,7 @@ export class PeerMedia implements MediaPath {
     const servers = await this.#deps.request('peer.servers', { callId: this.#deps.callId });
     if (this.#closed) return;
     this.#build(servers);
+    this.#onBuilt();
     if (this.#deps.side === 'caller') this.#inLine(() => this.#offer());
     const track = await microphone();
     if (!this.#closed) await this.replaceTrack(track);

@@ -112,9 +112,9 @@ async function journeys(): Promise<void> {
         { call: { endReason: 'peer_unreachable' } },
         person.as,
       );
-      const message = person.page.getByTestId('call-message-text');
+      const message = person.part('ending');
       await message.waitFor();
-      t.match(await message.innerText(), /no direct path and no relay/);
+      t.match(await message.innerText(), /networks could not reach each other/);
     }
   });
 
