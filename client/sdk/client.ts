@@ -10,6 +10,7 @@ import type {
   Disposition,
   Permissions,
   Recording,
+  RecordingFormat,
   RecordingPage,
   Timeline,
   Waveform,
@@ -307,9 +308,12 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     return this.#rest.getRecording(recordingId);
   }
 
-  /** An address for `<audio crossorigin="use-credentials">`, or with `attachment` for a link that saves the file. */
-  playbackUrl(recordingId: string, disposition?: Disposition): Promise<string> {
-    return this.#rest.playbackUrl(recordingId, disposition);
+  /**
+   * An address for `<audio crossorigin="use-credentials">`, or with `attachment` for a link that saves the file. To be
+   * played it comes in a format that this browser plays; to be saved, as the recording is kept, unless you name one.
+   */
+  playbackUrl(recordingId: string, disposition?: Disposition, format?: RecordingFormat): Promise<string> {
+    return this.#rest.playbackUrl(recordingId, disposition, format ?? formatFor(disposition));
   }
 
   /** The waveform, in audiowaveform's JSON form (version 2); the caller is channel 0. */
@@ -337,15 +341,18 @@ export class VerbatimClient extends Emitter<ClientEvents> {
     recordingId: string,
     onError?: (error: VerbatimClientError) => void,
   ): Promise<Playback> {
-    const address = (): Promise<string> => this.#rest.playbackUrl(recordingId);
+    const address = (): Promise<string> => this.playbackUrl(recordingId);
     const playback = new RecordingPlayback({ audio, recordingId, address, onError });
     await playback.open();
     return playback;
   }
 
-  /** Saves the audio file. @throws VerbatimClientError `recording_not_ready`, … */
-  async download(recordingId: string): Promise<void> {
-    saveFrom(await this.#rest.playbackUrl(recordingId, 'attachment'));
+  /**
+   * Saves the audio file, in WebM as it is kept unless you name another format: the packets are the same in each.
+   * @throws VerbatimClientError `recording_not_ready`, `format_unavailable`, …
+   */
+  async download(recordingId: string, format?: RecordingFormat): Promise<void> {
+    saveFrom(await this.playbackUrl(recordingId, 'attachment', format));
   }
 
   // Evidence
@@ -464,6 +471,13 @@ export class VerbatimClient extends Emitter<ClientEvents> {
 /** What a person agrees to, once they were shown this text. */
 export function consentTo({ sha256, version, locale }: Disclosure): Consent {
   return { disclosureSha256: sha256, disclosureVersion: version, locale };
+}
+
+/** What is kept is saved; what is played must be playable: Safari has no Opus in WebM on some of its systems. */
+function formatFor(disposition: Disposition = 'inline'): RecordingFormat {
+  if (disposition !== 'inline') return 'webm';
+  const playsWebm = document.createElement('audio').canPlayType('audio/webm; codecs="opus"') !== '';
+  return playsWebm ? 'webm' : 'mp4';
 }
 
 function saveFrom(url: string): void {

@@ -16,6 +16,7 @@ export type {
   Grant,
   Permissions,
   Recording,
+  RecordingFormat,
   RecordingPage,
   RecordingState,
   Timeline,

@@ -8,6 +8,7 @@ import type {
   JournalChain,
   Recording,
   RecordingEvidence,
+  RecordingFormat,
   RecordingPage,
   Timeline,
   Waveform,
@@ -67,9 +68,13 @@ export class Rest {
    * An address that plays in this browser only, and only for a while: for
    * `<audio crossorigin="use-credentials" src="…">`, or as a link that saves the file (`attachment`).
    */
-  async playbackUrl(recordingId: string, disposition: Disposition = 'inline'): Promise<string> {
+  async playbackUrl(
+    recordingId: string,
+    disposition: Disposition = 'inline',
+    format: RecordingFormat = 'webm',
+  ): Promise<string> {
     const path = `/v1/recordings/${encodeURIComponent(recordingId)}/grants`;
-    const grant = await this.#fetch<Grant>(path, { disposition });
+    const grant = await this.#fetch<Grant>(path, { disposition, format });
     return new URL(grant.url, this.#options.origin).href;
   }
 

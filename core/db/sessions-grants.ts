@@ -1,4 +1,4 @@
-import type { Disposition } from '#protocol';
+import type { Disposition, RecordingFormat } from '#protocol';
 import type { Database } from './database.ts';
 
 export interface SessionRow {
@@ -51,6 +51,7 @@ export interface NewGrant {
   userId: string;
   sessionId: string;
   disposition: Disposition;
+  container: RecordingFormat;
   createdAt: Date;
   firstUseBefore: Date;
   endsAt: Date;
@@ -59,10 +60,11 @@ export interface NewGrant {
 export async function insertGrant(db: Database, row: NewGrant): Promise<void> {
   await db.sql`
     insert into grants
-      (id, recording_id, app_id, user_id, session_id, disposition, created_at, first_use_before, ends_at)
+      (id, recording_id, app_id, user_id, session_id, disposition, container, created_at, first_use_before,
+       ends_at)
     values
       (${row.id}, ${row.recordingId}, ${row.appId}, ${row.userId}, ${row.sessionId}, ${row.disposition},
-       ${row.createdAt}, ${row.firstUseBefore}, ${row.endsAt})`;
+       ${row.container}, ${row.createdAt}, ${row.firstUseBefore}, ${row.endsAt})`;
 }
 
 /** A grant with what it takes to serve it. */
@@ -74,6 +76,7 @@ export interface GrantRow {
   sessionId: string;
   chatId: string;
   disposition: Disposition;
+  container: RecordingFormat;
   endsAt: Date;
   startedAt: Date;
   sizeBytes: number | null;
@@ -93,7 +96,7 @@ export async function useGrant(db: Database, id: string, now: Date): Promise<Gra
     where g.id = ${id} and ${living(db, now)}
       and (g.first_used_at is not null or g.first_use_before > ${now})
     returning g.id, g.recording_id as "recordingId", g.app_id as "appId", g.user_id as "userId",
-      g.session_id as "sessionId", g.disposition, g.ends_at as "endsAt", r.started_at as "startedAt",
+      g.session_id as "sessionId", g.disposition, g.container, g.ends_at as "endsAt", r.started_at as "startedAt",
       r.chat_id as "chatId",
       r.size_bytes::float8 as "sizeBytes", r.sha256, r.format`;
   return row;

@@ -29,7 +29,12 @@ export async function grantOf(
   app: TestApp,
   recordingId: string,
   who: string,
-  options: { cookie?: string | undefined; headers?: Record<string, string>; disposition?: string } = {},
+  options: {
+    cookie?: string | undefined;
+    headers?: Record<string, string>;
+    disposition?: string;
+    format?: string;
+  } = {},
 ) {
   const answer = await fetch(`${fixture.url}/v1/recordings/${recordingId}/grants`, {
     method: 'POST',
@@ -39,7 +44,7 @@ export async function grantOf(
       ...(options.cookie && { cookie: options.cookie }),
       ...options.headers,
     },
-    body: JSON.stringify(options.disposition ? { disposition: options.disposition } : {}),
+    body: JSON.stringify({ disposition: options.disposition, format: options.format }),
   });
   if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`);
   const body = (await answer.json()) as {

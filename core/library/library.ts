@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Disposition, Grant, Recording, RecordingPage, Waveform } from '#protocol';
+import type { Disposition, Grant, Recording, RecordingFormat, RecordingPage, Waveform } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { GrantQuery, GrantSigner, Sessions } from '../auth/index.ts';
 import type { Database, Viewer } from '../db/index.ts';
@@ -17,6 +17,7 @@ import type { Access, AccessLog } from '../evidence/index.ts';
 import type { Bundles } from './bundle.ts';
 import type { SealedSource } from './playback.ts';
 import { Playback } from './playback.ts';
+import { Remuxes } from './remux/remuxes.ts';
 import { waveformOf } from './waveform.ts';
 
 export interface LibraryDeps {
@@ -50,6 +51,7 @@ export const GRANT_LIMITS = {
 } as const;
 
 const BUNDLE_FORMAT = 'application/zip';
+const FORMATS = { mp4: 'audio/mp4; codecs="opus"', ogg: 'audio/ogg; codecs="opus"' } as const;
 const DISPOSITIONS = ['inline', 'attachment', 'bundle'] as const;
 const ACTIONS = { inline: 'stream', attachment: 'download', bundle: 'bundle' } as const;
 
@@ -58,12 +60,14 @@ export class Library {
   readonly #deps: LibraryDeps;
   readonly #nowMs: () => number;
   readonly #playbacks = new Set<Playback>();
+  readonly #remuxes: Remuxes;
   readonly #sweeper: NodeJS.Timeout;
   #closed = false;
 
   constructor(deps: LibraryDeps) {
     this.#deps = deps;
     this.#nowMs = deps.nowMs ?? Date.now;
+    this.#remuxes = new Remuxes(deps.openRecording);
     this.#sweeper = setInterval(() => void this.#sweep(), GRANT_LIMITS.sweepMs);
     this.#sweeper.unref();
   }
@@ -133,7 +137,8 @@ export class Library {
 
   /**
    * Grants playback to a party, bound to their session in this browser.
-   * @throws VerbatimError `not_found`, `recording_not_ready`, `recording_failed`; `no_evidence` for a bundle of a
+   * @throws VerbatimError `not_found`, `recording_not_ready`, `recording_failed`; `format_unavailable` for a recording
+   * with a track for each side in `ogg`; `no_evidence` for a bundle of a
    * recording that has none
    */
   async grant(request: {
@@ -142,6 +147,8 @@ export class Library {
     role?: string;
     recordingId: string;
     disposition: Disposition;
+    /** As the recording is kept, when left out. */
+    format?: RecordingFormat;
     cookieHeader: string | undefined;
     crossSite: boolean;
   }): Promise<{ grant: Grant; setCookie: string }> {
@@ -150,6 +157,8 @@ export class Library {
     mustBeAvailable(recording);
     if (disposition === 'bundle' && (await this.#deps.bundles?.has(recordingId)) !== true)
       throw new VerbatimError('no_evidence');
+    const container = disposition === 'bundle' ? 'webm' : (request.format ?? 'webm');
+    if (container !== 'webm') await this.#remuxes.prepare(recordingId, container);
     const nowMs = this.#nowMs();
     const lengthMs = GRANT_LIMITS.durations * (recording.durationMs ?? 0) + GRANT_LIMITS.extraMs;
     // Whole seconds, because the address carries the end in seconds.
@@ -167,6 +176,7 @@ export class Library {
       userId,
       sessionId: session.id,
       disposition,
+      container,
       createdAt: new Date(nowMs),
       firstUseBefore,
       endsAt,
@@ -199,15 +209,17 @@ export class Library {
       );
     }
     this.#admit(grantId);
+    const { recordingId, container, sha256, sizeBytes } = row;
     const isBundle = row.disposition === 'bundle';
+    const isMade = isBundle || container !== 'webm';
     const playback = new Playback({
       grantId,
       sessionId: row.sessionId,
       recordingId: row.recordingId,
       disposition: row.disposition,
       startedAt: row.startedAt,
-      format: isBundle ? BUNDLE_FORMAT : row.format,
-      ...(isBundle ? {} : { file: { sizeBytes: row.sizeBytes, sha256: row.sha256 } }),
+      format: isBundle ? BUNDLE_FORMAT : container === 'webm' ? row.format : FORMATS[container],
+      ...(isMade ? {} : { file: { sizeBytes, sha256 } }),
       endsInMs: row.endsAt.getTime() - nowMs,
       recheckMs: GRANT_LIMITS.recheckMs,
       isAlive: () => isGrantAlive(this.#deps.db, grantId, new Date(this.#nowMs())),
@@ -224,7 +236,11 @@ export class Library {
         once: grantId,
       });
       await playback.attach(() =>
-        isBundle ? this.#openBundle(row.recordingId) : this.#deps.openRecording(row.recordingId),
+        isBundle
+          ? this.#openBundle(recordingId)
+          : container === 'webm'
+            ? this.#deps.openRecording(recordingId)
+            : this.#remuxes.open(recordingId, sha256, container),
       );
     } catch (error) {
       await playback.close();
@@ -247,6 +263,7 @@ export class Library {
 
   /** Ends every stream of a recording at once, for one that was removed or expired. */
   endRecording(recordingId: string): void {
+    this.#remuxes.forget(recordingId);
     this.#endWhere((playback) => playback.recordingId === recordingId);
   }
 

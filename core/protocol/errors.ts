@@ -138,6 +138,12 @@ export const ERRORS = {
     fault: 'caller',
     title: 'There is no evidence bundle of this recording',
   },
+  format_unavailable: {
+    status: 409,
+    rpc: -32044,
+    fault: 'caller',
+    title: 'This recording cannot be had in this format',
+  },
   grant_invalid: {
     status: 403,
     rpc: -32042,

@@ -145,7 +145,14 @@ export const Disposition = Type.Union([
   Type.Literal('bundle'),
 ]);
 export type Disposition = Type.Static<typeof Disposition>;
-export const PostGrantBody = Type.Object({ disposition: Type.Optional(Disposition) }, closed);
+/** `webm` is the recording as it is kept; the others have the same packets in another container. */
+export const RecordingFormat = Type.Union([Type.Literal('webm'), Type.Literal('mp4'), Type.Literal('ogg')]);
+export type RecordingFormat = Type.Static<typeof RecordingFormat>;
+/** A bundle has the recording as it is kept, whatever `format` says. */
+export const PostGrantBody = Type.Object(
+  { disposition: Type.Optional(Disposition), format: Type.Optional(RecordingFormat) },
+  closed,
+);
 export const Grant = Type.Object({
   grantId: Uuid,
   /** Relative to the server's origin; works only with the session cookie that came with this answer. */

@@ -231,6 +231,10 @@ export const de: Texts = {
     recording_not_ready: { what: 'Die Aufnahme ist noch nicht fertig.', todo: 'Es dauert einige Sekunden.' },
     recording_failed: { what: 'Von diesem Anruf gibt es keine Aufnahme.' },
     no_evidence: { what: 'Zu dieser Aufnahme gibt es kein Beweispaket.' },
+    format_unavailable: {
+      what: 'Diese Aufnahme gibt es nicht in diesem Format.',
+      todo: 'Nehmen Sie ein anderes.',
+    },
     grant_invalid: { what: 'Diese Adresse ist abgelaufen.', todo: 'Öffnen Sie die Aufnahme noch einmal.' },
     shutting_down: { what: 'Der Anrufserver startet neu.', todo: 'Versuchen Sie es gleich noch einmal.' },
     unavailable: { what: 'Der Anrufserver ist nicht verfügbar.', todo: OPERATOR },

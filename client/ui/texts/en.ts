@@ -208,6 +208,7 @@ export const en: Texts = {
     recording_not_ready: { what: 'The recording is not ready yet.', todo: 'It takes a few seconds.' },
     recording_failed: { what: 'There is no recording of this call.' },
     no_evidence: { what: 'There is no evidence bundle of this recording.' },
+    format_unavailable: { what: 'This recording cannot be had in this format.', todo: 'Take another one.' },
     grant_invalid: { what: 'This address has run out.', todo: 'Open the recording again.' },
     shutting_down: { what: 'The call server is restarting.', todo: 'Try again in a moment.' },
     unavailable: { what: 'The call server is not available.', todo: OPERATOR },

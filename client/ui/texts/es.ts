@@ -225,6 +225,7 @@ export const es: Texts = {
     recording_not_ready: { what: 'La grabación aún no está lista.', todo: 'Tarda unos segundos.' },
     recording_failed: { what: 'No hay grabación de esta llamada.' },
     no_evidence: { what: 'No hay paquete de pruebas de esta grabación.' },
+    format_unavailable: { what: 'Esta grabación no existe en este formato.', todo: 'Elija otro.' },
     grant_invalid: { what: 'Esta dirección ha caducado.', todo: 'Abra la grabación de nuevo.' },
     shutting_down: {
       what: 'El servidor de llamadas se está reiniciando.',

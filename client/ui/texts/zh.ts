@@ -188,6 +188,7 @@ export const zh: Texts = {
     recording_not_ready: { what: '录音还没有准备好。', todo: '需要几秒钟。' },
     recording_failed: { what: '此通话没有录音。' },
     no_evidence: { what: '此录音没有证据包。' },
+    format_unavailable: { what: '此录音没有这种格式。', todo: '请选择其他格式。' },
     grant_invalid: { what: '此地址已失效。', todo: '请重新打开录音。' },
     shutting_down: { what: '通话服务器正在重启。', todo: '请稍后再试。' },
     unavailable: { what: '通话服务器不可用。', todo: OPERATOR },

@@ -98,6 +98,7 @@ export function recordingRoutes(app: HttpApp, { library, listeners }: HttpDeps):
         ...userOf(request),
         recordingId: request.params.id,
         disposition: request.body.disposition ?? 'inline',
+        ...(request.body.format === undefined ? {} : { format: request.body.format }),
         cookieHeader: request.headers.cookie,
         crossSite: isCrossSite(request),
       });
