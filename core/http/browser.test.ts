@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net';
 import type { Browser } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import t from 'tap';
+import { muxedSpeech } from '../../recorder-worker/test/muxed.ts';
+import { speak } from '../../recorder-worker/test/speech.ts';
 import { findProgram } from '../../scripts/lib/tools.ts';
 import { testDatabase } from '../db/fixture.ts';
 import type { HttpFixture } from './fixture.ts';
@@ -24,12 +26,12 @@ t.teardown(() => browser.close());
 const db = await testDatabase(t);
 
 /** Runs in the page: gets a grant, then the bytes by fetch and the sound by an audio element. */
-async function playInPage(input: { origin: string; recordingId: string; token: string }) {
+async function playInPage(input: { origin: string; recordingId: string; token: string; format?: string }) {
   const grant = await fetch(`${input.origin}/v1/recordings/${input.recordingId}/grants`, {
     method: 'POST',
     headers: { authorization: input.token, 'content-type': 'application/json' },
     credentials: 'include',
-    body: '{}',
+    body: JSON.stringify({ format: input.format }),
   });
   if (!grant.ok) return { grant: grant.status };
   const { url } = (await grant.json()) as { url: string };
@@ -63,7 +65,12 @@ interface AudioLike {
   onseeked: () => void;
 }
 
-async function scene(fixture: HttpFixture, appId: string, origins: string[] = []) {
+async function scene(
+  fixture: HttpFixture,
+  appId: string,
+  origins: string[] = [],
+  row: { bytes: Buffer; format?: string } = { bytes: toneWav(3), format: 'audio/wav' },
+) {
   const app = await fixture.addApp(appId, origins);
   const put = (url: string, payload: object) =>
     fixture.http.inject({ method: 'PUT', url, headers: { authorization: app.server }, payload });
@@ -72,7 +79,7 @@ async function scene(fixture: HttpFixture, appId: string, origins: string[] = []
   const parties = { appId, chatId: 'c', callerId: 'alice', calleeId: 'bob' };
   return {
     app,
-    recording: await fixture.addRecording({ ...parties, bytes: toneWav(3), format: 'audio/wav' }),
+    recording: await fixture.addRecording({ ...parties, ...row }),
   };
 }
 
@@ -110,6 +117,34 @@ t.test(
     }
   },
 );
+
+t.test('F24 F25 Chromium plays and seeks a recording in each of its formats', async (t) => {
+  const clientDir = t.testdir({ demo: { 'index.html': '<!doctype html><title>Page</title>' } });
+  const fixture = await httpFixture(t, db, {
+    clientDir,
+    demo: { token: async () => Promise.reject(new Error('not asked for here')) },
+  });
+  const speech = speak('One person speaks for some seconds, so that there is something to seek in.', 'en-us');
+  const { app, recording } = await scene(fixture, 'formats', [], { bytes: muxedSpeech([speech, speech]) });
+  const origin = `http://localhost:${new URL(fixture.url).port}`;
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${origin}/demo/`);
+  const durations: number[] = [];
+  for (const format of ['webm', 'mp4', 'ogg']) {
+    const input = { origin, recordingId: recording.id, token: await app.user('alice'), format };
+    const seen = await page.evaluate(playInPage, input);
+    t.match(seen, { grant: 201, status: 206 }, format);
+    durations.push(seen.duration ?? 0);
+  }
+  const [kept = 0, ...others] = durations;
+  t.ok(kept > 3, `${kept} s`);
+  t.ok(
+    others.every((duration) => Math.abs(duration - kept) < 0.05),
+    `${others} s`,
+  );
+  await context.close();
+});
 
 t.test('F25 Chromium plays on a messenger’s page of another site, with a partitioned cookie', async (t) => {
   const messenger = createServer((_request, response) => {

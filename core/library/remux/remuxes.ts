@@ -18,7 +18,13 @@ const LAYOUTS: Readonly<
   ogg: { version: 'verbatim-ogg/1', layOut: layOutOgg },
 };
 
-/** A packet has 24 bytes in an index; this is some twenty hours of calls. */
+/** What is known of a recording: its packets, and the layouts that were asked for. */
+interface Index {
+  tracks: readonly PacketTrack[];
+  layouts: Map<Container, Layout>;
+}
+
+/** A packet has 24 bytes in an index, and four more in an MP4 layout; this is some twenty hours of calls. */
 const MAX_PACKETS_KEPT = 4_000_000;
 
 /**
@@ -28,7 +34,7 @@ const MAX_PACKETS_KEPT = 4_000_000;
 export class Remuxes {
   readonly #open: (recordingId: string) => Promise<SealedSource>;
   /** By recording; the one used last comes last. */
-  readonly #indexes = new Map<string, Promise<PacketTrack[]>>();
+  readonly #indexes = new Map<string, Promise<Index>>();
   readonly #sizes = new Map<string, number>();
 
   constructor(openRecording: (recordingId: string) => Promise<SealedSource>) {
@@ -40,16 +46,17 @@ export class Remuxes {
    * @throws VerbatimError `format_unavailable` when the recording cannot have this form; `corrupt`
    */
   async prepare(recordingId: string, container: Container): Promise<void> {
-    LAYOUTS[container].layOut(await this.#index(recordingId));
+    layoutOf(await this.#index(recordingId), container);
   }
 
   /** The caller closes what it gets. `sha256`: hex, of the recording. @throws VerbatimError as `prepare` */
   async open(recordingId: string, sha256: string, container: Container): Promise<RemuxedFile> {
-    const { version, layOut } = LAYOUTS[container];
-    const tracks = await this.#index(recordingId);
-    const layout = layOut(tracks);
+    const index = await this.#index(recordingId);
+    const layout = layoutOf(index, container);
+    const { version } = LAYOUTS[container];
     const fingerprint = createHash('sha256').update(`${version}\n${sha256}\n`).digest('hex');
-    return new RemuxedFile({ source: await this.#open(recordingId), tracks, layout, fingerprint });
+    const source = await this.#open(recordingId);
+    return new RemuxedFile({ source, tracks: index.tracks, layout, fingerprint });
   }
 
   /** Of a recording that is gone nothing stays in memory, not even the lengths of its packets. */
@@ -58,7 +65,7 @@ export class Remuxes {
     this.#sizes.delete(recordingId);
   }
 
-  async #index(recordingId: string): Promise<PacketTrack[]> {
+  async #index(recordingId: string): Promise<Index> {
     const index = this.#indexes.get(recordingId) ?? this.#read(recordingId);
     this.#indexes.delete(recordingId);
     this.#indexes.set(recordingId, index);
@@ -70,7 +77,7 @@ export class Remuxes {
     }
   }
 
-  async #read(recordingId: string): Promise<PacketTrack[]> {
+  async #read(recordingId: string): Promise<Index> {
     const source = await this.#open(recordingId);
     try {
       const tracks = await readPackets(source);
@@ -78,7 +85,7 @@ export class Remuxes {
         recordingId,
         tracks.reduce((sum, { at }) => sum + at.length, 0),
       );
-      return tracks;
+      return { tracks, layouts: new Map() };
     } finally {
       await source.close();
     }
@@ -98,4 +105,12 @@ export class Remuxes {
       this.forget(oldest);
     }
   }
+}
+
+function layoutOf({ tracks, layouts }: Index, container: Container): Layout {
+  const known = layouts.get(container);
+  if (known !== undefined) return known;
+  const layout = LAYOUTS[container].layOut(tracks);
+  layouts.set(container, layout);
+  return layout;
 }
