@@ -162,6 +162,18 @@ export const ConfigSchema = Type.Object(
       },
       closed,
     ),
+    webhooks: Type.Object(
+      {
+        allowedNetworks: Type.Refine(
+          Type.Array(Type.String(), {
+            default: [],
+            expected: 'a list of IP addresses or networks such as 10.0.0.0/8',
+          }),
+          (list) => list.every(isAddressOrNetwork),
+        ),
+      },
+      closed,
+    ),
     recorder: Type.Object(
       {
         embedded: Type.Boolean({ default: true, expected: 'true or false' }),

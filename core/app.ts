@@ -32,6 +32,7 @@ import type { MediaServer } from './media/index.ts';
 import { createMediaServer } from './media/index.ts';
 import { RecordingService } from './recording/index.ts';
 import { DeviceRegistry, signaling } from './signaling/index.ts';
+import { Webhooks } from './webhooks/index.ts';
 
 export interface AppOptions {
   config: Config;
@@ -144,6 +145,16 @@ export async function buildApp(options: AppOptions): Promise<App> {
       log,
     });
     tellParties(recording, evidence, devices);
+    const webhooks = new Webhooks({
+      db,
+      sealKey: secrets.sealKey,
+      checkpoint: () => ledger.checkpoint,
+      allowedNetworks: config.webhooks.allowedNetworks,
+      version: options.version,
+      log,
+    });
+    opened.push({ name: 'webhooks', close: () => webhooks.close() });
+    webhooks.start();
 
     const auth = createAuthenticator({ db, sealKey: secrets.sealKey });
     const origins = new Origins(db);
@@ -158,6 +169,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       auth,
       origins,
       directory: directoryOf(db),
+      webhooks,
       library,
       history: new History(db),
       timelines: new Timelines(db, library),

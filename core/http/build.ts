@@ -26,6 +26,7 @@ import { policyRoutes } from './routes/policy.ts';
 import { recordingRoutes } from './routes/recordings.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { userRoutes } from './routes/users.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 import { setSecurityHeaders } from './security-headers.ts';
 import { compileSchema } from './validation.ts';
 
@@ -54,6 +55,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp & { routes: rea
   userRoutes(app, deps);
   chatRoutes(app, deps);
   policyRoutes(app, deps);
+  webhookRoutes(app, deps);
   disclosureRoutes(app, deps);
   callRoutes(app, deps);
   recordingRoutes(app, deps);

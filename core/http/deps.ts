@@ -6,7 +6,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify';
-import type { DemoToken, Directory, Health } from '#protocol';
+import type { DemoToken, Directory, Health, WebhookEndpoints } from '#protocol';
 import type { Authenticator, Origins } from '../auth/index.ts';
 import type { Evidence } from '../evidence/index.ts';
 import type { History, Library, Listeners, Timelines } from '../library/index.ts';
@@ -38,6 +38,7 @@ export interface HttpDeps {
   origins: Pick<Origins, 'ofApp' | 'isKnown'>;
   /** `directoryOf(db)` of core/db. */
   directory: Directory;
+  webhooks: WebhookEndpoints;
   library: Library;
   history: History;
   timelines: Timelines;

@@ -25,6 +25,7 @@ import type { TestEvidence } from '../evidence/fixture.ts';
 import { testEvidence } from '../evidence/fixture.ts';
 import type { SealedSource } from '../library/index.ts';
 import { History, Library, Listeners, Timelines } from '../library/index.ts';
+import { Webhooks } from '../webhooks/index.ts';
 import { buildHttp } from './build.ts';
 import type { HttpApp, HttpDeps } from './deps.ts';
 import type { RouteEntry } from './method-guard.ts';
@@ -109,6 +110,15 @@ export async function httpFixture(
     log,
     nowMs,
   });
+  const webhooks = new Webhooks({
+    db,
+    sealKey,
+    checkpoint: () => undefined,
+    allowedNetworks: ['127.0.0.0/8'],
+    version: '0.0.0',
+    log,
+  });
+  t.teardown(() => webhooks.close());
   const health: Health = { status: 'ok', version: '0.0.0', checks: { database: { ok: true } } };
   const http = await buildHttp({
     log,
@@ -121,6 +131,7 @@ export async function httpFixture(
     auth: createAuthenticator({ db, sealKey, nowMs }),
     origins: new Origins(db, nowMs),
     directory: directoryOf(db),
+    webhooks,
     library,
     history: new History(db),
     timelines: new Timelines(db, library),

@@ -12,3 +12,4 @@ export * from './peer.ts';
 export * from './policy.ts';
 export * from './rest.ts';
 export * from './signaling.ts';
+export * from './webhooks.ts';

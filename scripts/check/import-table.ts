@@ -97,6 +97,7 @@ export const ROOMS: readonly Room[] = [
       'library',
       'policies',
       'timelines',
+      'webhooks',
     ].map((name) => `core/db/${name}.ts`),
   },
   {
