@@ -239,7 +239,7 @@ t.test('a message that a dead server had taken is due again', async (t) => {
   const until = new Date(now.getTime() + 60_000);
   const take = (at: Date) => takeDue(db, { limit: 10, except: [], now: at, until });
   t.match(await take(now), [{ endpointId: webhook.id, type: 'call.started', attempts: 0 }]);
-  t.strictSame(await take(now), [], 'taken');
+  t.equal((await take(now)).length, 0, 'taken');
   t.equal(
     (await take(new Date(until.getTime() + 1))).length,
     1,
