@@ -32,3 +32,19 @@ export function readHead(note: string, origin: string, vkeys: readonly string[])
   const signedBy = verified.flatMap((verifier) => verifiers.get(verifier) ?? []);
   return { size: head.size, root: head.root, note, signedBy };
 }
+
+/**
+ * What a note says that a key signed which nobody here knows: nothing that could be believed, but it is what is left of
+ * the memory when a copy of the data was put back that is older than its last key. Undefined when it is no checkpoint
+ * of this log.
+ */
+export function unprovenHead(note: string, origin: string): Head | undefined {
+  const text = note.slice(0, note.lastIndexOf('\n\n') + 1);
+  try {
+    const head = parseCheckpoint(text);
+    return head.origin === origin ? { size: head.size, root: head.root, note, signedBy: [] } : undefined;
+  } catch (error) {
+    if (error instanceof LedgerError) return undefined;
+    throw error;
+  }
+}

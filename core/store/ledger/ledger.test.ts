@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -250,6 +250,62 @@ t.test(
     t.equal((await check(place)).size, 4);
   },
 );
+
+for (const [title, later] of [
+  ['with the old key’s signature on the last head', 0],
+  ['and entries after that', 2],
+] as const) {
+  t.test(`F35 the loss of a copy from before the last key can be accepted, ${title}`, async (t) => {
+    const place = placeIn(join(t.testdir({}), 'here'));
+    let ledger = await place.open();
+    await ledger.append(entryOf(1));
+    await ledger.close();
+    const old = freeze(place, join(t.testdirName, '..', `${t.testdirName}-old`));
+    t.teardown(() => rmSync(old.dir, { recursive: true, force: true }));
+    ledger = await place.open();
+    const { new: lostKey } = await ledger.rotateKey('yearly');
+    for (let entry = 0; entry < later; entry += 1) await ledger.append(entryOf(2 + entry));
+    await ledger.close();
+
+    rmSync(place.paths.dataDir, { recursive: true });
+    renameSync(old.paths.dataDir, place.paths.dataDir);
+    const found = new RegExp(
+      `signer/last-signed: .* is of ${3 + later} entries, but there are 2, and it was signed by a key that they do not name`,
+    );
+    ledger = await place.open();
+    t.match(ledger.state, { mode: 'read-only', problem: found });
+    await ledger.close();
+    const accepted = await Ledger.acceptHead({ ...place.options(), reason: 'the copy of Sunday' });
+    t.match(accepted, { lost: { size: 3 + later }, now: { size: 2 } });
+    ledger = await place.open();
+    t.same(ledger.state, { mode: 'writable' });
+    t.notOk(ledger.vkeys.includes(lostKey), 'the key is lost with the entries');
+    await ledger.append(entryOf(4));
+    await ledger.close();
+    t.equal((await check(place)).size, 4);
+  });
+}
+
+t.test('F35 a memory that a foreign key signed is no loss where no entry lacks', async (t) => {
+  const place = placeIn(t.testdir({}));
+  const ledger = await place.open();
+  await ledger.append(entryOf(1));
+  await ledger.close();
+  const path = join(place.signerDir, 'last-signed');
+  const note = readFileSync(path, 'utf8');
+  // Another key hash in the signature line: as if somebody else had signed it.
+  const forged = note.replace(/ ([A-Za-z0-9+/=]+)\n$/, (_, body: string) => {
+    const bytes = Buffer.from(body, 'base64');
+    bytes[0] = (bytes[0] ?? 0) ^ 1;
+    return ` ${bytes.toString('base64')}\n`;
+  });
+  t.not(forged, note);
+  writeFileSync(path, forged);
+  const again = await place.open();
+  t.match(again.state, { mode: 'read-only', problem: /no known key signed the note/ });
+  await again.close();
+  await t.rejects(Ledger.acceptHead({ ...place.options(), reason: 'no' }), { code: 'conflict' });
+});
 
 t.test('F35 a signer without memory goes on from the checkpoint, and says so', async (t) => {
   const place = placeIn(t.testdir({}));

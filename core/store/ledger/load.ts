@@ -7,7 +7,7 @@ import type { DataPaths } from '../paths.ts';
 import { Edge } from './edge.ts';
 import { Findings } from './findings.ts';
 import type { Head } from './head.ts';
-import { MAX_NOTE_BYTES, readHead } from './head.ts';
+import { MAX_NOTE_BYTES, readHead, unprovenHead } from './head.ts';
 import { History } from './history.ts';
 import type { LogKey } from './keys.ts';
 import { isVkey, nameOfVkey, nextKeyPath, readKey, readVkeys } from './keys.ts';
@@ -129,19 +129,28 @@ export async function* scanLedger(
     replayed.problem === undefined &&
     listing.levels.size === 0;
 
-  const head = (path: string, note: string | undefined): Head | undefined => {
+  const head = (note: string | undefined, wrong: (problem: string) => Head | undefined): Head | undefined => {
     if (note === undefined) return undefined;
     try {
       return readHead(note, origin ?? '', [...new Set(usable)]);
     } catch (error) {
       if (!(error instanceof LedgerError)) throw error;
-      findings.add(name(path), error.problem);
-      return undefined;
+      return wrong(error.problem);
     }
   };
-  const checkpoint = head(checkpointPath, checkpointNote?.toString('utf8'));
+  const checkpoint = head(checkpointNote?.toString('utf8'), (problem) => {
+    findings.add(name(checkpointPath), problem);
+    return undefined;
+  });
   const memoryFile = memoryPath(signerDir ?? '');
-  const memory = head(memoryFile, memoryNote);
+  // A key that signed the memory and is unknown here may be one of the entries that are lost.
+  let unproven: string | undefined;
+  const memory = head(memoryNote, (problem) => {
+    const told = unprovenHead(memoryNote ?? '', origin ?? '');
+    if (told === undefined || told.size <= (checkpoint?.size ?? 0)) findings.add(name(memoryFile), problem);
+    else unproven = problem;
+    return unproven === undefined ? undefined : told;
+  });
   if (checkpointNote === undefined && !empty) {
     // The first head ever is of one entry. So this is no crash at the very beginning.
     const begun =
@@ -154,7 +163,7 @@ export async function* scanLedger(
   }
 
   // The signer's memory is written before the checkpoint: after a crash the tree holds what the memory says.
-  const ahead = memory !== undefined && hasTree(listing, memory.size);
+  const ahead = memory !== undefined && unproven === undefined && hasTree(listing, memory.size);
   const base = Math.max(checkpoint?.size ?? 0, ahead ? memory.size : 0);
   const anchors: Anchor[] = replayed.roots.map(({ size, root, path, offsetBytes }) => {
     const wrong = (problem: string): void => findings.add(name(path), problem);
@@ -197,6 +206,13 @@ export async function* scanLedger(
     history.accepted?.size === memory.size &&
     history.accepted.root === memory.root.toString('hex');
   const sound = findings.count === 0;
+  if (unproven !== undefined) {
+    // Where the entries are all there, no key of theirs can be unknown.
+    memoryProblem =
+      memory !== undefined && memory.size > scan.edge.size
+        ? `${memoryProblem}, and it was signed by a key that they do not name`
+        : unproven;
+  }
   if (memoryProblem !== undefined && !lossAccepted) findings.add(name(memoryFile), memoryProblem);
   const loaded: Loaded = {
     empty,
@@ -229,7 +245,13 @@ export async function* scanLedger(
   }
   if (!empty)
     checkKeys(loaded, { published, options, name, checkpointPath, memoryFile, allRead: scan.whole });
-  loaded.rolledBack = sound && findings.count === 1 && memoryProblem !== undefined && !lossAccepted;
+  const isPast = memory !== undefined && memory.size > scan.edge.size;
+  loaded.rolledBack =
+    sound &&
+    findings.count === 1 &&
+    memoryProblem !== undefined &&
+    !lossAccepted &&
+    (unproven === undefined || isPast);
   return loaded;
 }
 
@@ -248,7 +270,7 @@ async function readWriteAhead(
 
 /** The keys that the entries name, against the files and the signatures. */
 function checkKeys(
-  { history, key, nextKey, checkpoint, memory, findings, origin }: Loaded,
+  { history, key, nextKey, checkpoint, memory, findings, origin, edge }: Loaded,
   {
     published,
     options,
@@ -301,7 +323,9 @@ function checkKeys(
     [checkpoint, checkpointPath],
     [memory, memoryFile],
   ] as const) {
-    const wanted = head === undefined ? undefined : history.vkeyAt(head.size);
+    // Of a head past the entries nobody here knows which key was in force.
+    const isPast = head === undefined || head.size > edge.size;
+    const wanted = isPast ? undefined : history.vkeyAt(head.size);
     if (whole && head !== undefined && wanted !== undefined && !head.signedBy.includes(wanted)) {
       findings.add(name(path), 'is not signed by the key that was in force at its size');
     }
