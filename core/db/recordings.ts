@@ -123,6 +123,19 @@ export async function openRecordings(
     where state in ${db.sql([...states])} order by started_at, id limit ${limit}`;
 }
 
+/** The same in the order of their ids, behind `after`: all of them in parts, whatever changes meanwhile. */
+export async function openRecordingsAfter(
+  db: Database,
+  states: readonly RecordingState[],
+  after: string | undefined,
+  limit: number,
+): Promise<RecordingRow[]> {
+  return db.sql<RecordingRow[]>`
+    select ${db.sql.unsafe(COLUMNS)} from recordings
+    where state in ${db.sql([...states])} and (${after ?? null}::uuid is null or id > ${after ?? null}::uuid)
+    order by id limit ${limit}`;
+}
+
 /**
  * Keeps the report of a sealed file before anything is entered about it, so that a daemon that dies in between goes on
  * from here. The first one stays. Null when the recording is not `processing`.

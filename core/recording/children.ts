@@ -79,6 +79,10 @@ export class WorkerChild {
     return this.#process?.pid;
   }
 
+  get role(): ChildRole {
+    return this.#options.role;
+  }
+
   get standbyPid(): number | undefined {
     return this.#standby?.pid;
   }

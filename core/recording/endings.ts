@@ -5,13 +5,13 @@ import type { RecordingChange, RecordingRow } from '../db/recordings.ts';
 import {
   changeRecording,
   keepReport,
-  openRecordings,
+  openRecordingsAfter,
   recordingById,
   reopenRecording,
 } from '../db/recordings.ts';
 import type { FinishEvidence } from '../evidence/index.ts';
 import type { Chains } from './chains.ts';
-import type { Log, RecorderQueue } from './queue.ts';
+import type { FinaliseState, Log, RecorderQueue } from './queue.ts';
 import { brief } from './queue.ts';
 import type { Recovery } from './recovery.ts';
 
@@ -26,11 +26,15 @@ export interface EndingsParts {
   sweepMs: number;
   /** How long one look waits for a recorder to let go of a journal. */
   releaseMs: number;
+  /** So long one attempt at finalising may take, or be put off. */
+  stuckMs: number;
   /** A call still goes on with this recording. */
   runs: (recordingId: string) => boolean;
   onChanged: (row: RecordingRow) => void;
   /** Its job was lost, and it was taken up from the files. */
   onAbandoned: (row: RecordingRow) => void;
+  /** Whoever has its finalise job does not finish it. */
+  onStuck: (row: RecordingRow) => void;
 }
 
 /** Verdicts of the finaliser on the journals themselves. */
@@ -51,6 +55,10 @@ export class Endings {
   readonly #parts: EndingsParts;
   readonly #requeues = new Map<string, number>();
   #absent = new Set<string>();
+  /** Recordings with a finalise job: which attempt it is at, and since when it is seen, on the monotonic clock. */
+  #attempts = new Map<string, { attempt: string; sinceMs: number }>();
+  /** When the newest result of a finaliser came, on the monotonic clock. */
+  #finishedMs = Number.NEGATIVE_INFINITY;
   #sweeping: Promise<void> | undefined;
   #closed = false;
 
@@ -105,6 +113,7 @@ export class Endings {
   }
 
   async finalised(recordingId: string, result: FinaliseResult): Promise<void> {
+    this.#finishedMs = performance.now();
     if (result.ok) {
       // From here on the sealed file is settled, and a daemon that dies goes on with it.
       const row = await keepReport(this.#parts.db, recordingId, result);
@@ -207,7 +216,8 @@ export class Endings {
 
   async #sweepOnce(): Promise<void> {
     const absent = new Set<string>();
-    for (const row of await openRecordings(this.#parts.db, OPEN_STATES, SWEEP_ROWS)) {
+    const attempts = new Map<string, { attempt: string; sinceMs: number }>();
+    for await (const row of this.#openRows()) {
       const { recordingId } = row;
       if (this.#closed) return;
       if (this.#parts.runs(recordingId)) continue;
@@ -223,7 +233,14 @@ export class Endings {
         await this.#parts.chains.inOrder(recordingId, () =>
           this.finalised(recordingId, { ok: false, reason: 'finalise_failed', detail: job.reason }),
         );
-      } else if (job.state === 'none') {
+      } else if (job.state !== 'none') {
+        const attempt = 'turn' in job ? `${job.state} ${job.turn}` : job.state;
+        const before = this.#attempts.get(recordingId);
+        const sinceMs = before?.attempt === attempt ? before.sinceMs : performance.now();
+        if (!this.#isStuck(job, sinceMs)) attempts.set(recordingId, { attempt, sinceMs });
+        else if (job.state === 'queued') this.#wake(row);
+        else await this.#giveUpJob(row);
+      } else {
         // Once may be a result that is on its way here; twice in a row is a job that is gone.
         if (this.#absent.has(recordingId)) {
           await this.#requeue(row);
@@ -232,6 +249,41 @@ export class Endings {
       }
     }
     this.#absent = absent;
+    this.#attempts = attempts;
+  }
+
+  /** All of them, in parts: calls that go on must not hide those whose end is owed. */
+  async *#openRows(): AsyncGenerator<RecordingRow> {
+    for (let after: string | undefined; ; ) {
+      const rows = await openRecordingsAfter(this.#parts.db, OPEN_STATES, after, SWEEP_ROWS);
+      yield* rows;
+      after = rows.at(-1)?.recordingId;
+      if (rows.length < SWEEP_ROWS || this.#closed) return;
+    }
+  }
+
+  #isStuck({ state }: FinaliseState, sinceMs: number): boolean {
+    // A job that waits for its turn waits long when many calls have ended at once; not when none of them comes to its end.
+    const fromMs = state === 'queued' ? Math.max(sinceMs, this.#finishedMs) : sinceMs;
+    return performance.now() - fromMs > this.#parts.stuckMs;
+  }
+
+  /** Nobody takes its job: whoever should has stopped without dying, and another one takes the place. */
+  #wake(row: RecordingRow): void {
+    this.#parts.log.error({ recordingId: row.recordingId }, 'nobody takes a finalise job');
+    this.#parts.onStuck(row);
+    this.#finishedMs = performance.now();
+  }
+
+  /**
+   * A finaliser that hangs keeps its lock for ever; one that died before the clock was set back leaves a lock that runs out
+   * some day; and a job that was put off by then waits as long. So a job is judged by our own clock and given up.
+   */
+  async #giveUpJob(row: RecordingRow): Promise<void> {
+    this.#parts.log.error({ recordingId: row.recordingId }, 'a finalise job does not come to its end');
+    this.#parts.queue.replaceFinalise(row.recordingId);
+    this.#parts.onStuck(row);
+    await this.#requeue(row);
   }
 
   async #requeue(row: RecordingRow): Promise<void> {
@@ -240,9 +292,9 @@ export class Endings {
     if (row.state !== 'processing') return this.takeUp(row, 'recording_lost');
     const count = (this.#requeues.get(recordingId) ?? 0) + 1;
     this.#requeues.set(recordingId, count);
-    this.#parts.log.warn({ recordingId, count }, 'a recording had no finalise job');
+    this.#parts.log.warn({ recordingId, count }, 'a recording gets another finalise job');
     if (count <= MAX_REQUEUES) return this.takeUp(row, 'recording_lost');
-    const detail = `the finalise job was lost ${MAX_REQUEUES} times`;
+    const detail = `the finalise job was lost or stood still more than ${MAX_REQUEUES} times`;
     await this.#parts.chains.inOrder(recordingId, () =>
       this.finalised(recordingId, { ok: false, reason: 'finalise_failed', detail }),
     );

@@ -14,12 +14,18 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
-export type FinaliseState = { state: 'none' | 'queued' | 'active' } | { state: 'failed'; reason: string };
+export type FinaliseState =
+  /** `turn` grows each time that somebody begins with it. */
+  | { state: 'none' | 'queued' }
+  | { state: 'active' | 'delayed'; turn: number }
+  | { state: 'failed'; reason: string };
 
 type AnyQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend, object>;
 
 /** Recorders that this daemon has ever talked to and not forgotten. */
 const MAX_RECORDERS = 256;
+/** Recordings whose finalise job was given up for a new one, until each is cleared. */
+const MAX_REPLACED = 8192;
 /** A finalise job is tried this often, each time after a longer pause. */
 export const FINALISE_ATTEMPTS = 5;
 const FINALISE_BACKOFF_MS = 1_000;
@@ -34,6 +40,8 @@ export class RecorderQueue {
   readonly #captures: AnyQueue;
   readonly #finalises: AnyQueue;
   readonly #commands = new Map<string, AnyQueue>();
+  /** How often a recording's finalise job was given up for a new one. */
+  readonly #replaced = new Map<string, number>();
   #events: Worker<unknown, void, string, IQueueBackend, object, object> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -89,7 +97,7 @@ export class RecorderQueue {
     { attempts = FINALISE_ATTEMPTS, backoffMs = FINALISE_BACKOFF_MS } = {},
   ): Promise<void> {
     await this.#finalises.add('finalise', job, {
-      jobId: job.recordingId,
+      jobId: this.#finaliseId(job.recordingId),
       attempts,
       backoff: { type: 'exponential', delay: backoffMs },
       removeOnComplete: true,
@@ -99,17 +107,35 @@ export class RecorderQueue {
   }
 
   async finaliseState(recordingId: string): Promise<FinaliseState> {
-    const job = await this.#finalises.getJob(recordingId);
+    const job = await this.#finalises.getJob(this.#finaliseId(recordingId));
     if (job === undefined) return { state: 'none' };
     const state = await job.getState();
     if (state === 'failed') return { state: 'failed', reason: job.failedReason };
-    if (state === 'active') return { state: 'active' };
+    if (state === 'active' || state === 'delayed') return { state, turn: job.attemptsStarted };
     return { state: state === 'completed' || state === 'unknown' ? 'none' : 'queued' };
   }
 
   async clearFinalise(recordingId: string): Promise<void> {
-    const job = await this.#finalises.getJob(recordingId);
+    const job = await this.#finalises.getJob(this.#finaliseId(recordingId));
     await job?.remove();
+  }
+
+  /**
+   * Gives up the finalise job that there is, which somebody holds and does not finish, or whose time never comes: the
+   * next one that is added is a new one. The old one cannot be removed as long as its lock stands; whoever finishes it
+   * later changes nothing.
+   */
+  replaceFinalise(recordingId: string): void {
+    const count = (this.#replaced.get(recordingId) ?? 0) + 1;
+    this.#replaced.delete(recordingId);
+    this.#replaced.set(recordingId, count);
+    const [oldest] = this.#replaced.keys();
+    if (this.#replaced.size > MAX_REPLACED && oldest !== undefined) this.#replaced.delete(oldest);
+  }
+
+  #finaliseId(recordingId: string): string {
+    const count = this.#replaced.get(recordingId);
+    return count === undefined ? recordingId : `${recordingId}-${count}`;
   }
 
   /** Sends a command to one recorder. Commands to the same recorder arrive in order. */

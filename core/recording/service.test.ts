@@ -362,3 +362,35 @@ t.test('F23 a recording whose finalise job is lost or given up does not stay in 
   t.match(await until(changes, 'failed'), { reason: 'finalise_failed', detail: 'the key does not fit' });
   while ((await jobs.finaliseState(recordingId)).state !== 'none') await delay(20);
 });
+
+t.test(
+  'F23 F33 a finalise job that somebody holds and never finishes is given up, and at last the recording has failed',
+  async (t) => {
+    const { start, media } = await setUp(t, queue);
+    const service = await start({ recorder: true, finaliser: false }, { sweepMs: 50, stuckMs: 300 });
+    const changes = changesOf(service);
+    const call = await insertCall(db);
+    const capture = await service.open(call);
+    await capture.start(media.source, media.legs);
+    media.talk(capture.recorder);
+    await capture.armed;
+    await capture.stop('hangup');
+    const { recordingId } = call;
+    const worker = await WorkerQueue.open(queue, silent);
+    t.teardown(() => worker.close());
+    const [taken, held] = [new Inbox<string>(), Promise.withResolvers<void>()];
+    t.teardown(held.resolve);
+    const hang = async (job: { recordingId: string }) => {
+      if (job.recordingId !== recordingId) return;
+      taken.put(job.recordingId);
+      await held.promise;
+    };
+    await worker.takeFinalises(hang, () => undefined, { concurrency: 10 });
+    await taken.take(4);
+    t.match(await until(changes, 'failed'), { reason: 'finalise_failed', detail: /stood still/ });
+    t.equal(taken.size, 0, 'it was given to somebody four times');
+    // What holds the old jobs does not stand in the way of an operator.
+    await service.retry(recordingId);
+    t.same(await taken.take(1), [recordingId]);
+  },
+);

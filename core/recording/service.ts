@@ -39,6 +39,8 @@ export interface RecordingServiceOptions {
   sweepMs?: number;
   /** How long one look waits for a recorder to let go of a journal; for tests. */
   releaseMs?: number;
+  /** How long one attempt at finalising may take, or wait without any other coming to its end; for tests. */
+  stuckMs?: number;
   /** Worker processes to run as children, and the environment with their settings. None in a test of the service. */
   children?: { recorder: boolean; standby?: boolean; finaliser: boolean; env: NodeJS.ProcessEnv };
 }
@@ -48,6 +50,8 @@ const STOP_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 10_000;
 /** A recorder that is asked to stop, or that loses its daemon, is gone within this. */
 const RELEASE_TIMEOUT_MS = 8_000;
+/** An hour's call is finalised in a second: even a machine that does a hundred other things is through by then. */
+const STUCK_MS = 900_000;
 const MAX_RECOVERED = 100_000;
 const RECOVER_AT_ONCE = 16;
 /** Epochs that one search may find taken, by earlier recorders that opened them by themselves. */
@@ -120,9 +124,14 @@ export class RecordingService extends EventEmitter<{
       log: options.log,
       sweepMs: this.#sweepMs,
       releaseMs: this.#releaseMs,
+      stuckMs: options.stuckMs ?? STUCK_MS,
       runs: (recordingId) => this.#captures.has(recordingId) || this.#openings.has(recordingId),
       onChanged: (row) => this.emit('changed', row),
       onAbandoned: (row) => this.#forgetUnheard(row),
+      // One of ours that hangs would keep all others waiting too.
+      onStuck: () => {
+        for (const child of this.#children) if (child.role === 'finalise') child.kill();
+      },
     });
     this.#acts = {
       send: (recorderId, command) => this.#queue.send(recorderId, command),
