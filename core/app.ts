@@ -280,6 +280,7 @@ async function openAccessLog(
     newOrigin: `${main.origin}/access`,
   });
   const access = new AccessLog({ ledger, main, nameKey: secrets.accessNameKey, alarms, log });
+  await access.checkAnchored();
   // What an earlier run did not come to anchor.
   void access.anchor();
   return access;

@@ -2,13 +2,15 @@ import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseEntry } from '#ledger';
-import { accessPaths, readLedger } from '#store';
+import { accessPaths, dataPaths, Ledger, readLedger } from '#store';
 import { testDatabase } from '../db/fixture.ts';
 import type { Access } from './access.ts';
+import { AccessLog } from './access.ts';
 import { auditFolder } from './audit.ts';
 import { testEvidence } from './fixture.ts';
 
 const db = await testDatabase(t);
+const quiet = { info: () => {}, warn: () => {}, error: () => {} };
 const recording = {
   id: '6f1c2f6e-9c55-4a3e-8a52-0f5d0c4f1b11',
   appId: 'shop',
@@ -121,5 +123,45 @@ t.test(
       findings: [{ kind: 'access_log', entry: last === undefined ? -1 : before - 1 }],
     });
     t.match(gone.findings[0]?.problem, /anchors a head of 6/);
+  },
+);
+
+t.test(
+  'F31 an access log that is gone with its memory raises an alarm, which ends when it is put back',
+  async (t) => {
+    const { access: log, accessLedger, ledger, paths, alarms } = await testEvidence(t, db);
+    // Another test's alarms are in the same table.
+    const lost = async () => (await alarms.list()).filter(({ kind }) => kind === 'access_lost');
+    for (let i = 0; i < 5; i += 1) await log.enter(access());
+    await accessLedger.covered(accessLedger.size - 1);
+    await log.anchor();
+    await log.checkAnchored();
+    t.equal((await lost()).length, 0, 'all is there');
+    const anew = await Ledger.open({
+      paths: accessPaths(dataPaths(join(paths.dataDir, 'elsewhere'))),
+      signerDir: join(paths.dataDir, 'elsewhere/signer'),
+      version: '0.0.0',
+      log: quiet,
+      onAlarm: () => undefined,
+      origin: accessLedger.origin,
+    });
+    const other = new AccessLog({
+      ledger: anew,
+      main: ledger,
+      nameKey: Buffer.alloc(32),
+      alarms,
+      log: quiet,
+    });
+    t.teardown(() => other.close());
+    await other.checkAnchored();
+    t.match(await lost(), [{ kind: 'access_lost', detail: /it has 1 entries, .* anchors 6/ }]);
+    // Its own head is anchored too, and does not hide what lacks.
+    await other.enter(access());
+    await anew.covered(anew.size - 1);
+    await other.anchor();
+    await other.checkAnchored();
+    t.match(await lost(), [{ kind: 'access_lost' }]);
+    await log.checkAnchored();
+    t.equal((await lost()).length, 0, 'the right one is back');
   },
 );

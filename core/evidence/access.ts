@@ -40,14 +40,14 @@ export interface FoundAccess {
 /** What the access log needs of a ledger. */
 export type AccessLedger = Pick<
   Ledger,
-  'append' | 'entry' | 'placesOf' | 'checkpoint' | 'origin' | 'state' | 'close'
+  'append' | 'entry' | 'placesOf' | 'checkpoint' | 'origin' | 'size' | 'state' | 'close'
 >;
 
 export interface AccessLogOptions {
   /** The second log: the same format in a folder of its own. */
   ledger: AccessLedger;
   /** The first log, in which the heads of the second one are anchored. */
-  main: Pick<LedgerPort, 'append'>;
+  main: Pick<LedgerPort, 'append'> & Pick<Ledger, 'entry' | 'placesOf'>;
   /** 32 bytes: what makes pseudonyms of ids. Who has it can tell who listened. */
   nameKey: Buffer;
   alarms: Alarms;
@@ -58,6 +58,8 @@ export interface AccessLogOptions {
 }
 
 const HOUR_MS = 3_600_000;
+/** Of the ledger's own entries that are looked through for anchors: two years of hours. */
+const MAX_ANCHORS_READ = 20_000;
 /** Ids that were entered lately and need not be looked up again; the oldest go first. */
 const MAX_RECENT = 10_000;
 
@@ -143,6 +145,29 @@ export class AccessLog {
   anchor(): Promise<void> {
     this.#anchoring = this.#anchoring.then(() => this.#anchor());
     return this.#anchoring;
+  }
+
+  /**
+   * Holds this log against its heads in the first one: a log that was removed together with its memory begins anew, and
+   * only the anchors tell. Raises an alarm, or ends it. Never rejects.
+   */
+  async checkAnchored(): Promise<void> {
+    const { ledger, main, alarms, log } = this.#options;
+    try {
+      let looked = 0;
+      for (const index of main.placesOf('log')) {
+        looked += 1;
+        if (looked > MAX_ANCHORS_READ) break;
+        const { t, d } = parseEntry(await main.entry(index));
+        if (t !== 'audit.anchor' || typeof d.size !== 'number' || d.size <= ledger.size) continue;
+        const problem = `it has ${ledger.size} entries, and entry ${index} of the ledger anchors ${d.size}`;
+        return await alarms.raise('access_lost', 'log', problem);
+      }
+      await alarms.clear('access_lost', 'log');
+    } catch (error) {
+      // A ledger that cannot be read has its own alarm.
+      log.warn({ err: error }, 'the access log could not be held against its anchors');
+    }
   }
 
   /** Why nothing is entered; undefined when all is well. */

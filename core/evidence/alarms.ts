@@ -19,6 +19,8 @@ export const ALARM_KINDS = {
   ledger_unpublished: 'the ledger publishes no checkpoint',
   /** The log of who listened takes no entries, or its files disagree: nothing is listed or played. */
   access_unwritable: 'the access log takes no entries',
+  /** The ledger anchors entries of the log of who listened that are not there any more. */
+  access_lost: 'the access log lacks entries',
   /** Something in a recording's files does not fit what the ledger or a receipt says of them. */
   recording_fault: 'a recording does not fit its evidence',
   /** A client's receipt, signed here, is not in the journal. */
