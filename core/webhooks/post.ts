@@ -8,9 +8,13 @@ export interface PostResult {
   status?: number;
   /** Why there was no answer, in words for the app's log. */
   error?: string;
+  /** It was stopped, and nobody knows whether it was heard. */
+  broken?: true;
 }
 
 export interface PostLimits {
+  /** Breaks off; then `broken` is the answer. */
+  stop?: AbortSignal;
   /** For everything, from the name's lookup to the last byte of the answer that is read. */
   timeoutMs: number;
   /** Of an answer are read and dropped; a longer one is cut off. */
@@ -24,9 +28,10 @@ export interface PostLimits {
 export async function post(
   address: string,
   message: { headers: Record<string, string>; body: Buffer },
-  { allowed, timeoutMs, maxAnswerBytes }: PostLimits & { allowed: BlockList },
+  { allowed, timeoutMs, maxAnswerBytes, stop }: PostLimits & { allowed: BlockList },
 ): Promise<PostResult> {
-  const signal = AbortSignal.timeout(timeoutMs);
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = stop === undefined ? timeout : AbortSignal.any([timeout, stop]);
   try {
     const url = new URL(address);
     const addresses = await Promise.race([allowedAddresses(url.hostname, allowed), aborted(signal)]);
@@ -40,6 +45,7 @@ export async function post(
     await drop(answer, maxAnswerBytes);
     return { status: answer.statusCode ?? 0 };
   } catch (error) {
+    if (stop?.aborted) return { broken: true };
     if (signal.aborted) return { error: `no answer within ${timeoutMs / 1000} s` };
     return { error: error instanceof ForbiddenAddress ? error.message : reasonOf(error) };
   }

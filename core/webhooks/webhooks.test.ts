@@ -514,3 +514,16 @@ t.test('the delivery log comes in pages, and to its own app only', async (t) => 
   await settle(webhooks, appId, left.webhook.id);
   t.equal(received.length, 7, 'what was removed hears nothing more');
 });
+
+t.test('a server that stops does not wait for a slow receiver, and sends the message again', async (t) => {
+  const appId = await newApp();
+  const { url, received } = await receiver(t, () => {});
+  const first = await open(t, { limits: { closeMs: 50 as never } });
+  const { webhook } = await first.webhooks.add(appId, { url });
+  await startCall(appId);
+  await until(() => received.length === 1, 'the message');
+  await first.webhooks.close();
+  const [left] = (await first.webhooks.deliveries(appId, webhook.id, {}))?.deliveries ?? [];
+  t.match(left, { state: 'pending', attempts: [] }, 'nobody knows what came of it');
+  t.ok(Date.parse(left?.nextAt ?? '') > Date.now(), 'and it is due again');
+});

@@ -80,6 +80,8 @@ export const WEBHOOK_LIMITS = {
   oldSecretMs: 24 * HOUR,
   keepEventsMs: 30 * 24 * HOUR,
   sweepMs: HOUR,
+  /** So long a server that stops waits for answers. */
+  closeMs: 2_000,
 } as const;
 
 /** Tries that a list of messages tells of each. */
@@ -100,6 +102,7 @@ export class Webhooks implements WebhookEndpoints {
   #sweepTimer: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
   #again = false;
+  readonly #stop = new AbortController();
   #closed = false;
 
   constructor(deps: WebhooksDeps) {
@@ -115,13 +118,15 @@ export class Webhooks implements WebhookEndpoints {
     this.#sweepTimer.unref();
   }
 
-  /** Waits for the messages on their way, whose outcome would be lost otherwise. Idempotent. */
+  /** Waits a moment for the messages on their way; what is not answered by then is sent again later. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#pollTimer);
     clearInterval(this.#sweepTimer);
+    const timer = setTimeout(() => this.#stop.abort(), this.#limits.closeMs);
     await this.#polling;
     await Promise.all(this.#sending);
+    clearTimeout(timer);
   }
 
   // Endpoints
@@ -265,6 +270,8 @@ export class Webhooks implements WebhookEndpoints {
     const startedAt = new Date();
     const begun = performance.now();
     const result = await this.#post(delivery, startedAt);
+    // Its time to be due again, by which it was taken, stands.
+    if (result.broken) return;
     const attempt = {
       at: startedAt,
       tookMs: Math.round(performance.now() - begun),
@@ -312,7 +319,11 @@ export class Webhooks implements WebhookEndpoints {
       ...signedHeaders(message, secrets),
     };
     const { timeoutMs, maxAnswerBytes } = this.#limits;
-    return post(delivery.url, { headers, body }, { allowed: this.#allowed, timeoutMs, maxAnswerBytes });
+    return post(
+      delivery.url,
+      { headers, body },
+      { allowed: this.#allowed, timeoutMs, maxAnswerBytes, stop: this.#stop.signal },
+    );
   }
 
   async #sweep(): Promise<void> {
