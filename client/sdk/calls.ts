@@ -229,7 +229,10 @@ export class Calls {
   }
 
   #update(local: LocalCall, view: CallView): void {
+    const rang = local.view?.state === 'ringing';
     if (local.over || !local.update(view)) return;
+    // The server does not pass on what was muted before there was anybody to show it to.
+    if (rang && view.state !== 'ringing' && local.muted) this.#tellMuted(local);
     this.#deps.events.emit('call', local.view);
   }
 

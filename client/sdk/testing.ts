@@ -1,6 +1,5 @@
 import type { EndReason, Recording, RecordingState, Timeline } from '#protocol';
 import type { ClientOptions, Transport } from './index.ts';
-import { VerbatimClientError } from './index.ts';
 import { TestCalls } from './testing/calls.ts';
 import type { TestChat, TestUser } from './testing/directory.ts';
 import { TestDirectory } from './testing/directory.ts';
@@ -11,6 +10,7 @@ import { TestRecordings } from './testing/recordings.ts';
 import { TestRest } from './testing/rest.ts';
 import type { TestSocketDeps } from './testing/socket.ts';
 import { TestSocket } from './testing/socket.ts';
+import { TestTokens } from './testing/tokens.ts';
 
 export interface TestServerOptions {
   users: TestUser[];
@@ -22,19 +22,22 @@ export interface TestServerOptions {
   ringTimeoutMs?: number;
   /** 15 s, unless this says otherwise. */
   graceMs?: number;
+  /** How long a token is good for; an hour, unless this says otherwise. */
+  tokenLifetimeMs?: number;
 }
 
 const URL_OF_TESTS = 'https://verbatim.test';
 
 /**
  * A Verbatim server in the memory of one page, for a messenger's own tests: no network, no microphone, no sound,
- * the same rules. Every client of the page is given `options('its user')` of the same server.
+ * the same rules, which core/test/sdk-contract.ts holds it to together with the real server. Every client of the page is given `options('its user')` of the same server.
  */
 export class TestServer {
   /** What a page is told when it opens the microphone. */
   microphone: TestMicrophone = 'granted';
   readonly #directory: TestDirectory;
   readonly #links = new Links();
+  readonly #tokens: TestTokens;
   readonly #calls: TestCalls;
   readonly #recordings: TestRecordings;
   readonly #rest: TestRest;
@@ -43,30 +46,43 @@ export class TestServer {
 
   constructor(options: TestServerOptions) {
     const { users, chats, recordingEnabled = true, ringTimeoutMs = 30_000, graceMs = 15_000 } = options;
-    this.#directory = new TestDirectory(users, chats, options.disclosure ?? 'This call is recorded.');
+    const disclosure = options.disclosure ?? 'This call is recorded.';
+    this.#directory = new TestDirectory({ users, chats, disclosure, recordingEnabled });
+    this.#tokens = new TestTokens(options.tokenLifetimeMs ?? 3_600_000);
     this.#recordings = new TestRecordings(this.#directory, (recording) => this.#tellRecording(recording));
     this.#calls = new TestCalls({
       directory: this.#directory,
       links: this.#links,
-      recordingEnabled,
       ringTimeoutMs,
       graceMs,
-      onEnded: (call) => this.#recordings.add(call),
+      onChanged: (call) => this.#recordings.follow(call),
     });
-    const userOf = (token: string): string => this.#directory.user(token).id;
-    this.#rest = new TestRest({ calls: this.#calls, recordings: this.#recordings, userOf });
+    const read = (token: string): { userId: string; expiresAtMs: number } => {
+      const { userId, expiresAtMs } = this.#tokens.read(token);
+      return { userId: this.#directory.user(userId).id, expiresAtMs };
+    };
+    this.#rest = new TestRest({
+      calls: this.#calls,
+      recordings: this.#recordings,
+      userOf: (token) => read(token).userId,
+    });
     this.#socketDeps = {
       directory: this.#directory,
       links: this.#links,
       calls: this.#calls,
       graceMs,
-      userOf,
+      read,
     };
   }
 
   /** For `new VerbatimClient(…)` as this user; every client is a device of its own. */
   options(userId: string): ClientOptions {
-    return { url: URL_OF_TESTS, getToken: async () => userId, transport: this.#transport() };
+    return { url: URL_OF_TESTS, getToken: async () => this.token(userId), transport: this.#transport() };
+  }
+
+  /** A token of this user, as the messenger's own server would sign it. */
+  token(userId: string): string {
+    return this.#tokens.issue(userId);
   }
 
   /** Cuts the connections of this user, as a broken network does: they come back by themselves. */
@@ -116,14 +132,9 @@ export class TestServer {
       openMicrophone: async (_wish, signal) => openTestMicrophone(this.microphone, signal),
       microphoneIsGranted: async () => this.microphone === 'granted',
       assertCanCall: () => {},
-      media: ({ callId, onFailed }) =>
+      media: ({ callId }) =>
         new TestMedia(() => {
-          try {
-            if (socket !== undefined) this.#calls.mediaReady(socket, callId);
-          } catch (error) {
-            if (error instanceof VerbatimClientError) onFailed(error);
-            else throw error;
-          }
+          if (socket !== undefined) this.#calls.mediaReady(socket, callId);
         }),
     };
   }

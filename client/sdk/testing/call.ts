@@ -1,9 +1,6 @@
 import type { CallHistoryItem, CallMode, CallState, CallView, EndReason, Party, Side } from '#protocol';
 import type { TestUser } from './directory.ts';
 
-/** Whoever never took part, the call was missed. */
-const MISSED: ReadonlySet<EndReason> = new Set(['cancelled', 'no_answer', 'offline', 'busy']);
-
 /** One call, as data: what each side sees of it, and what the history keeps. */
 export class TestCall {
   readonly id = crypto.randomUUID();
@@ -13,7 +10,8 @@ export class TestCall {
   /** The device of each side that takes part. */
   readonly devices: Partial<Record<Side, string>>;
   readonly muted: Record<Side, boolean> = { caller: false, callee: false };
-  readonly heard = new Set<Side>();
+  /** Devices whose audio stands. */
+  readonly heard = new Set<string>();
   readonly recordingId: string | undefined;
   readonly startedAt = new Date().toISOString();
   state: CallState = 'ringing';
@@ -35,6 +33,10 @@ export class TestCall {
     return this.people.callee.id === userId ? 'callee' : undefined;
   }
 
+  get accepted(): boolean {
+    return this.devices.callee !== undefined;
+  }
+
   view(side: Side): CallView {
     const other = side === 'caller' ? 'callee' : 'caller';
     const active = this.state === 'active';
@@ -45,9 +47,7 @@ export class TestCall {
       side,
       state: this.state,
       recording: active && this.mode === 'secure',
-      ...(this.recordingId !== undefined && this.activeAt !== undefined
-        ? { recordingId: this.recordingId }
-        : {}),
+      ...(this.recordingId === undefined ? {} : { recordingId: this.recordingId }),
       peer: party(this.people[other]),
       peerMuted: this.muted[other],
       startedAt: this.startedAt,
@@ -65,13 +65,15 @@ export class TestCall {
       callee: party(this.people.callee),
       side,
       state: this.state,
-      missed: endReason !== undefined && activeAt === undefined && MISSED.has(endReason),
+      // Who declined was there.
+      missed: this.state === 'ended' && !this.accepted && endReason !== 'declined',
       startedAt: this.startedAt,
       ...this.#times(),
       ...(activeAt !== undefined && endedAt !== undefined
         ? { durationMs: Date.parse(endedAt) - Date.parse(activeAt) }
         : {}),
-      ...(this.recordingId !== undefined && activeAt !== undefined ? { recordingId: this.recordingId } : {}),
+      // There is a recording from the accept on, whatever becomes of it.
+      ...(this.recordingId !== undefined && this.accepted ? { recordingId: this.recordingId } : {}),
     };
   }
 
@@ -85,6 +87,7 @@ export class TestCall {
   }
 }
 
-function party({ id, name, avatarUrl }: TestUser): Party {
+/** A person as others see them. */
+export function party({ id, name, avatarUrl }: TestUser): Party {
   return { userId: id, name, ...(avatarUrl === undefined ? {} : { avatarUrl }) };
 }

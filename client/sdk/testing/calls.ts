@@ -7,11 +7,10 @@ import type { Link, Links } from './links.ts';
 export interface TestCallsDeps {
   directory: TestDirectory;
   links: Links;
-  recordingEnabled: boolean;
   ringTimeoutMs: number;
   graceMs: number;
-  /** A call is over, once. */
-  onEnded(call: TestCall): void;
+  /** A call was accepted, became active, or is over: once each. */
+  onChanged(call: TestCall): void;
 }
 
 const SIDES: readonly Side[] = ['caller', 'callee'];
@@ -30,9 +29,9 @@ export class TestCalls {
   async start(link: Link, { chatId, mode, consent }: Params<'call.start'>): Promise<CallView> {
     const { directory, links } = this.#deps;
     const peer = directory.peer(chatId, link.userId);
-    if (!directory.may(link.userId)[mode]) throw new VerbatimClientError('role_not_allowed');
+    if (!directory.granted(link.userId)[mode]) throw new VerbatimClientError('role_not_allowed');
     if (mode === 'secure') {
-      if (!this.#deps.recordingEnabled) throw new VerbatimClientError('recording_disabled');
+      if (!directory.recordingEnabled) throw new VerbatimClientError('recording_disabled');
       await this.#assertConsent(consent);
     }
     if (this.#running(link.userId)) throw new VerbatimClientError('already_in_call');
@@ -59,12 +58,15 @@ export class TestCalls {
     call.devices.callee = link.device;
     call.state = 'connecting';
     this.#stopRinging(call);
+    this.#deps.onChanged(call);
     for (const each of this.#deps.links.of(link.userId)) {
       const ended = { ...call.view('callee'), state: 'ended', endReason: 'answered_elsewhere' } as const;
       if (each.device !== link.device) each.notify('call.ended', { call: ended });
     }
     this.#tell(call, 'call.changed');
-    return call.view('callee');
+    const view = call.view('callee');
+    this.#activate(call);
+    return view;
   }
 
   decline(link: Link, callId: string): void {
@@ -89,20 +91,17 @@ export class TestCalls {
 
   mute(link: Link, { callId, muted }: Params<'call.mute'>): void {
     const { call, side } = this.#own(callId, link);
-    if (call.muted[side] === muted) return;
+    // Whoever mutes while it rings is not in a call with the other yet.
+    if (call.state === 'ringing' || call.muted[side] === muted) return;
     call.muted[side] = muted;
     this.#tell(call, 'call.changed');
   }
 
-  /** This side's audio stands; with both, the call is active. */
+  /** This device's audio stands, maybe before its accept was answered; with both, the call is active. */
   mediaReady(link: Link, callId: string): void {
-    const { call, side } = this.#own(callId, link);
-    if (call.state === 'ended') return;
-    call.heard.add(side);
-    if (call.state !== 'connecting' || call.heard.size < 2) return;
-    call.state = 'active';
-    call.activeAt = new Date().toISOString();
-    this.#tell(call, 'call.changed');
+    const call = this.#all.find(({ id }) => id === callId);
+    call?.heard.add(link.device);
+    if (call !== undefined) this.#activate(call);
   }
 
   /** A device signed in (again): what it takes part in, and what rings it. */
@@ -120,12 +119,13 @@ export class TestCalls {
     const call = this.#running(link.userId);
     const side = call?.sideOf(link.userId);
     if (call === undefined || side === undefined || call.devices[side] !== link.device) return;
-    const reason = how === 'lost' ? 'connection_lost' : call.state === 'ringing' ? 'cancelled' : 'hangup';
-    if (how === 'goodbye') this.end(call, reason);
+    const leave = (reason: EndReason): void =>
+      this.end(call, call.state === 'ringing' ? 'cancelled' : reason);
+    if (how === 'goodbye') leave('hangup');
     else {
       this.#lost.set(
         link.device,
-        setTimeout(() => this.end(call, reason), this.#deps.graceMs),
+        setTimeout(() => leave('connection_lost'), this.#deps.graceMs),
       );
     }
   }
@@ -138,12 +138,12 @@ export class TestCalls {
   end(call: TestCall, reason: EndReason): void {
     if (call.state === 'ended') return;
     this.#stopRinging(call);
-    const rang = call.devices.callee === undefined;
+    const rang = !call.accepted;
     call.state = 'ended';
     call.endReason = reason;
     call.endedAt = new Date().toISOString();
     this.#tell(call, 'call.ended', rang);
-    this.#deps.onEnded(call);
+    this.#deps.onChanged(call);
   }
 
   history(userId: string, chatId: string): CallHistoryItem[] {
@@ -157,6 +157,16 @@ export class TestCalls {
   close(): void {
     for (const call of this.#all) this.end(call, 'shutdown');
     for (const timer of this.#lost.values()) clearTimeout(timer);
+  }
+
+  #activate(call: TestCall): void {
+    const { caller, callee } = call.devices;
+    if (caller === undefined || callee === undefined || call.state !== 'connecting') return;
+    if (!call.heard.has(caller) || !call.heard.has(callee)) return;
+    call.state = 'active';
+    call.activeAt = new Date().toISOString();
+    this.#deps.onChanged(call);
+    this.#tell(call, 'call.changed');
   }
 
   #refuse(call: TestCall, reason: EndReason, code: 'user_offline' | 'user_busy'): never {

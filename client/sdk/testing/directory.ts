@@ -23,11 +23,19 @@ export class TestDirectory {
   readonly #users: ReadonlyMap<string, TestUser>;
   readonly #chats: ReadonlyMap<string, TestChat>;
   readonly #disclosure: string;
+  /** Whether the app records at all. */
+  readonly recordingEnabled: boolean;
 
-  constructor(users: readonly TestUser[], chats: readonly TestChat[], disclosure: string) {
-    this.#users = new Map(users.map((user) => [user.id, user]));
-    this.#chats = new Map(chats.map((chat) => [chat.id, chat]));
-    this.#disclosure = disclosure;
+  constructor(options: {
+    users: readonly TestUser[];
+    chats: readonly TestChat[];
+    disclosure: string;
+    recordingEnabled: boolean;
+  }) {
+    this.#users = new Map(options.users.map((user) => [user.id, user]));
+    this.#chats = new Map(options.chats.map((chat) => [chat.id, chat]));
+    this.#disclosure = options.disclosure;
+    this.recordingEnabled = options.recordingEnabled;
   }
 
   /** @throws VerbatimClientError `unauthorized` */
@@ -38,8 +46,15 @@ export class TestDirectory {
     return user;
   }
 
-  may(userId: string): Permissions {
+  /** What this user's role grants, whatever the app has turned on. */
+  granted(userId: string): Permissions {
     return this.user(userId).may ?? ALL;
+  }
+
+  /** What this user may do now: secure calls only where the app records. */
+  may(userId: string): Permissions {
+    const granted = this.granted(userId);
+    return { ...granted, secure: granted.secure && this.recordingEnabled };
   }
 
   /** A chat that this user is a member of. @throws VerbatimClientError `not_found` */

@@ -1,6 +1,7 @@
 import type { Recording, RecordingState, Side, Timeline, Waveform } from '#protocol';
 import { VerbatimClientError } from '../index.ts';
 import type { TestCall } from './call.ts';
+import { party } from './call.ts';
 import type { TestDirectory } from './directory.ts';
 
 const PEAKS_PER_SECOND = 10;
@@ -19,61 +20,59 @@ export class TestRecordings {
     this.#changed = changed;
   }
 
-  /** A secure call that was recorded is over. */
-  add(call: TestCall): void {
+  /** Follows a secure call: armed when it was accepted, capturing while it is active, then available or failed. */
+  follow(call: TestCall): void {
     const { recordingId, activeAt, endedAt } = call;
-    if (recordingId === undefined || activeAt === undefined || endedAt === undefined) return;
-    const durationMs = Date.parse(endedAt) - Date.parse(activeAt);
-    const leg = (side: Side) => ({
-      userId: call.people[side].id,
-      packets: Math.ceil(durationMs / 20),
-      lost: 0,
-      duplicates: 0,
-    });
-    const recording: Recording = {
-      id: recordingId,
-      callId: call.id,
-      chatId: call.chatId,
-      mode: 'secure',
-      state: 'processing',
-      startedAt: activeAt,
-      endedAt,
-      durationMs,
-      legs: [leg('caller'), leg('callee')],
-    };
-    this.#rows.unshift({ recording, timeline: { segments: [], messages: [] } });
-    this.#changed(recording);
-    setTimeout(() => this.set(recordingId, 'available'), 0);
+    if (recordingId === undefined || !call.accepted) return;
+    if (call.state === 'connecting') this.#arm(recordingId, call);
+    else if (call.state === 'active')
+      this.#change(recordingId, { state: 'capturing', startedAt: activeAt ?? '' });
+    else if (activeAt === undefined) this.set(recordingId, 'failed', 'not_armed');
+    else if (endedAt !== undefined) {
+      const durationMs = Date.parse(endedAt) - Date.parse(activeAt);
+      const leg = (side: Side) => ({
+        userId: call.people[side].id,
+        packets: Math.ceil(durationMs / 20),
+        lost: 0,
+        duplicates: 0,
+      });
+      this.#change(recordingId, { state: 'processing', endedAt });
+      setTimeout(() => {
+        const { size: sizeBytes } = soundOf(durationMs);
+        const legs = [leg('caller'), leg('callee')];
+        this.#change(recordingId, { state: 'available', durationMs, legs, sizeBytes, format: 'audio/wav' });
+      }, 0);
+    }
   }
 
   /** @throws VerbatimClientError `not_found` */
   set(recordingId: string, state: RecordingState, reason?: string): void {
-    const row = this.#row(recordingId);
-    row.recording = { ...row.recording, state, ...(reason === undefined ? {} : { reason }) };
-    if (state === 'available') {
-      const sizeBytes = soundOf(row.recording).size;
-      row.recording = { ...row.recording, sizeBytes, format: 'audio/wav' };
-    }
-    this.#changed(row.recording);
+    this.#change(recordingId, { state, ...(reason === undefined ? {} : { reason }) });
   }
 
   setTimeline(recordingId: string, timeline: Timeline): void {
     this.#row(recordingId).timeline = timeline;
   }
 
+  /** @throws VerbatimClientError `role_not_allowed`, `not_found` */
   list(userId: string, chatId: string): Recording[] {
+    this.#assertMayRead(userId);
     this.#directory.chat(chatId, userId);
     return this.#rows.map(({ recording }) => recording).filter((recording) => recording.chatId === chatId);
   }
 
+  /** @throws VerbatimClientError `role_not_allowed`, `not_found` */
   get(userId: string, recordingId: string): Recording {
+    this.#assertMayRead(userId);
     const { recording } = this.#row(recordingId);
     this.#directory.chat(recording.chatId, userId);
     return recording;
   }
 
   timeline(userId: string, recordingId: string): Timeline {
-    this.get(userId, recordingId);
+    const { state } = this.get(userId, recordingId);
+    // What was said goes with the recording that said it.
+    if (state === 'removed' || state === 'expired') return { segments: [], messages: [] };
     return this.#row(recordingId).timeline;
   }
 
@@ -92,15 +91,39 @@ export class TestRecordings {
   }
 
   sound(userId: string, recordingId: string): Blob {
-    return soundOf(this.#playable(userId, recordingId));
+    return soundOf(this.#playable(userId, recordingId).durationMs);
   }
 
   #playable(userId: string, recordingId: string): Recording {
     const recording = this.get(userId, recordingId);
     if (recording.state === 'available') return recording;
-    throw new VerbatimClientError(
-      recording.state === 'processing' ? 'recording_not_ready' : 'recording_failed',
-    );
+    const { state } = recording;
+    const never = state === 'failed' || state === 'removed' || state === 'expired';
+    throw new VerbatimClientError(never ? 'recording_failed' : 'recording_not_ready');
+  }
+
+  #arm(recordingId: string, call: TestCall): void {
+    const recording: Recording = {
+      id: recordingId,
+      callId: call.id,
+      chatId: call.chatId,
+      mode: 'secure',
+      caller: nameOf(call, 'caller'),
+      callee: nameOf(call, 'callee'),
+      state: 'armed',
+      startedAt: new Date().toISOString(),
+    };
+    this.#rows.unshift({ recording, timeline: { segments: [], messages: [] } });
+  }
+
+  #change(recordingId: string, change: Partial<Recording>): void {
+    const row = this.#row(recordingId);
+    row.recording = { ...row.recording, ...change };
+    this.#changed(row.recording);
+  }
+
+  #assertMayRead(userId: string): void {
+    if (!this.#directory.may(userId).recordings) throw new VerbatimClientError('role_not_allowed');
   }
 
   #row(recordingId: string): { recording: Recording; timeline: Timeline } {
@@ -110,8 +133,13 @@ export class TestRecordings {
   }
 }
 
+function nameOf(call: TestCall, side: Side): { userId: string; name: string } {
+  const { userId, name } = party(call.people[side]);
+  return { userId, name };
+}
+
 /** Silence in a WAV file: RIFF, one channel of 8-bit samples, whose middle is 128. */
-function soundOf({ durationMs = 0 }: Recording): Blob {
+function soundOf(durationMs = 0): Blob {
   const samples = Math.ceil((Math.min(durationMs, MAX_SOUND_MS) / 1000) * SAMPLE_RATE);
   const bytes = new Uint8Array(44 + samples).fill(128);
   const view = new DataView(bytes.buffer);

@@ -5,11 +5,12 @@ import type { TestRecordings } from './recordings.ts';
 export interface TestRestDeps {
   calls: TestCalls;
   recordings: TestRecordings;
-  /** @throws VerbatimClientError `unauthorized` */
+  /** @throws VerbatimClientError `unauthorized`, `token_expired` */
   userOf(token: string): string;
 }
 
 const PAGE = 50;
+const MAX_PAGE = 100;
 const GRANT_LIVES_MS = 600_000;
 
 /** The HTTP side of a test server: history and recordings. */
@@ -61,7 +62,7 @@ export class TestRest {
   }
 }
 
-/** Newest first; `cursor` names the last one of the page before. */
+/** Newest first; `cursor` names the last one of the page before. @throws VerbatimClientError `bad_request` */
 function page<T>(
   all: T[],
   idOf: (item: T) => string,
@@ -69,7 +70,9 @@ function page<T>(
 ): { items: T[]; next: { next?: string } } {
   const cursor = query.get('cursor');
   const limit = Number(query.get('limit') ?? PAGE);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) throw new VerbatimClientError('bad_request');
   const from = cursor === null ? 0 : all.findIndex((item) => idOf(item) === cursor) + 1;
+  if (cursor !== null && from === 0) throw new VerbatimClientError('bad_request');
   const items = all.slice(from, from + limit);
   const last = items.at(-1);
   return { items, next: last !== undefined && from + limit < all.length ? { next: idOf(last) } : {} };

@@ -11,11 +11,12 @@ export interface TestSocketDeps {
   links: Links;
   calls: TestCalls;
   graceMs: number;
-  /** The user that a token is of. @throws VerbatimClientError `unauthorized` */
-  userOf(token: string): string;
+  /** Whom a token speaks for, and until when. @throws VerbatimClientError `unauthorized`, `token_expired` */
+  read(token: string): { userId: string; expiresAtMs: number };
 }
 
-const TOKEN_LIVES_MS = 3_600_000;
+/** The longest delay that setTimeout takes. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** One connection to a test server. What is said on it arrives later and in order, as on a wire. */
 export class TestSocket implements SignalingSocket, Link {
@@ -24,6 +25,7 @@ export class TestSocket implements SignalingSocket, Link {
   #userId: string | undefined;
   #device = '';
   #closed = false;
+  #expiry: ReturnType<typeof setTimeout> | undefined;
   lastHeardAtMs = performance.now();
 
   constructor(deps: TestSocketDeps, events: SocketEvents) {
@@ -113,16 +115,23 @@ export class TestSocket implements SignalingSocket, Link {
   }
 
   #signIn({ token, device }: Params<'session.start'>): Result<'session.start'> {
-    const userId = this.#deps.userOf(token);
-    this.#userId = userId;
-    this.#device = device;
-    this.#deps.links.add(this);
+    const { userId, expiresAtMs } = this.#deps.read(token);
+    if (this.#userId === undefined) {
+      this.#userId = userId;
+      this.#device = device;
+      this.#deps.links.add(this);
+    } else if (this.#userId !== userId || this.#device !== device) {
+      // Renewing a token never changes who a connection speaks for.
+      throw new VerbatimClientError('forbidden');
+    }
     const now = Date.now();
+    clearTimeout(this.#expiry);
+    this.#expiry = setTimeout(() => this.drop('token_expired'), Math.min(expiresAtMs - now, MAX_TIMER_MS));
     return {
       appId: 'test',
       userId,
       serverTime: new Date(now).toISOString(),
-      tokenExpiresAt: new Date(now + TOKEN_LIVES_MS).toISOString(),
+      tokenExpiresAt: new Date(expiresAtMs).toISOString(),
       graceMs: this.#deps.graceMs,
       routerRtpCapabilities: {},
       may: this.#deps.directory.may(userId),
@@ -137,6 +146,7 @@ export class TestSocket implements SignalingSocket, Link {
   #end(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#expiry);
     this.#events.onClose(reason);
   }
 }
