@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import vue from '@vitejs/plugin-vue';
 import type { LogLevel, Plugin } from 'vite';
 import { build, defineConfig } from 'vite';
@@ -23,6 +25,18 @@ const roomsAsFiles: Plugin = {
       if (room.test(importer ?? '') && door.test(source)) return { id: `../${file}`, external: true };
     }
     return null;
+  },
+};
+
+/** The types of the files that messengers load, beside them; `npm run docs` makes them of the sources. */
+const declarations: Plugin = {
+  name: 'declarations',
+  apply: 'build',
+  generateBundle() {
+    for (const fileName of ['sdk/verbatim.d.ts', 'sdk/testing.d.ts', 'ui/verbatim-ui.d.ts']) {
+      const source = readFileSync(join(import.meta.dirname, 'types', fileName));
+      this.emitFile({ type: 'asset', fileName, source });
+    }
   },
 };
 
@@ -77,12 +91,12 @@ function demoAfterwards(): Plugin {
   };
 }
 
-/** `dist/sdk/verbatim.js` and `dist/sdk/testing.js`, `dist/ui/verbatim-ui.js`, and `dist/demo/index.html`. */
+/** `dist/sdk/verbatim.js`, `dist/sdk/testing.js` and `dist/ui/verbatim-ui.js`, each with its types; and `dist/demo/index.html`. */
 export default defineConfig({
   root: import.meta.dirname,
   // The pages work under any path.
   base: './',
-  plugins: [roomsAsFiles, components, demoAfterwards()],
+  plugins: [roomsAsFiles, components, declarations, demoAfterwards()],
   build: {
     ...OUTPUT,
     outDir: 'dist',

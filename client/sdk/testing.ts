@@ -30,7 +30,7 @@ const URL_OF_TESTS = 'https://verbatim.test';
 
 /**
  * A Verbatim server in the memory of one page, for a messenger's own tests: no network, no microphone, no sound,
- * the same rules, which core/test/sdk-contract.ts holds it to together with the real server. Every client of the page is given `options('its user')` of the same server.
+ * the same rules. Every client of the page is given `options('its user')` of the same server.
  */
 export class TestServer {
   /** What a page is told when it opens the microphone. */

@@ -151,7 +151,7 @@ t.test('the built client is served, and nothing beside it', async (t) => {
   const clientDir = t.testdir({
     dist: {
       demo: { 'index.html': '<!doctype html><title>Demo</title>', 'main.js': 'export {};', '.env': 'secret' },
-      sdk: { 'verbatim.js': 'export const sdk = 1;' },
+      sdk: { 'verbatim.js': 'export const sdk = 1;', 'verbatim.d.ts': 'export declare const sdk = 1;' },
       ui: { 'verbatim-ui.js': 'export const ui = 1;' },
     },
     'outside.txt': 'secret',
@@ -166,9 +166,13 @@ t.test('the built client is served, and nothing beside it', async (t) => {
   t.match(page.headers['content-security-policy'], /script-src 'self'/);
   t.equal((await http.inject('/demo')).headers.location, '/demo/');
   t.equal((await http.inject('/')).headers.location, '/demo/');
-  for (const path of ['/sdk/verbatim.js', '/ui/verbatim-ui.js']) {
+  for (const [path, type] of [
+    ['/sdk/verbatim.js', /javascript/],
+    ['/sdk/verbatim.d.ts', /^text\/plain/],
+    ['/ui/verbatim-ui.js', /javascript/],
+  ] as const) {
     const { headers } = await http.inject(path);
-    t.match(headers, { 'content-type': /javascript/, 'cross-origin-resource-policy': 'cross-origin' }, path);
+    t.match(headers, { 'content-type': type, 'cross-origin-resource-policy': 'cross-origin' }, path);
   }
   const paths = [
     '/demo/.env',

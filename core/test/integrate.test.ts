@@ -2,7 +2,8 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -12,13 +13,13 @@ import { speak } from '../../scripts/lib/speech.ts';
 import { startTemporaryServer } from '../../scripts/lib/temporary-server.ts';
 import { ensureMediaWorker } from '../../scripts/media-worker/ensure.ts';
 
-// The blocks of docs/integrate.md, run as they stand but for the two addresses and the folder of the server.
+// The blocks of docs/integrate.md, with what the page itself says that is replaced.
 t.setTimeout(220_000);
 
 const root = resolve(import.meta.dirname, '../..');
 const WAIT_MS = 30_000;
 
-/** Every fenced block of the page, by language, in order. */
+/** Every fenced block of the page, by language, in order; the settings for TypeScript are for another test. */
 async function blocksOf(path: string): Promise<Record<'sh' | 'js' | 'html' | 'txt', string[]>> {
   const blocks = { sh: [] as string[], js: [] as string[], html: [] as string[], txt: [] as string[] };
   for (const [, language = '', body = ''] of (await readFile(path, 'utf8')).matchAll(
@@ -26,7 +27,7 @@ async function blocksOf(path: string): Promise<Record<'sh' | 'js' | 'html' | 'tx
   )) {
     if (language === 'sh' || language === 'js' || language === 'html' || language === 'txt')
       blocks[language].push(body);
-    else throw new Error(`a block of ${language}`);
+    else if (language !== 'json') throw new Error(`a block of ${language}`);
   }
   return blocks;
 }
@@ -44,14 +45,32 @@ async function run(script: string, cwd: string, env: Record<string, string>): Pr
   return out;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, 'localhost');
+/**
+ * The messenger's address, from the first moment on: the guide needs it before the messenger runs, and a port that was
+ * free once may be another's then. What comes there goes on to the messenger's own socket.
+ */
+async function holdAddress(messenger: string): Promise<{ port: number; close(): void }> {
+  const open = new Set<Socket>();
+  const server = createServer((client) => {
+    const onward = connect(messenger);
+    for (const [one, other] of [[client, onward] as const, [onward, client] as const]) {
+      open.add(one);
+      one.on('error', () => other.destroy());
+      one.on('close', () => {
+        open.delete(one);
+        other.destroy();
+      });
+      one.pipe(other);
+    }
+  }).listen(0, 'localhost');
   await once(server, 'listening');
   const address = server.address();
-  server.close();
-  await once(server, 'close');
   if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  const close = (): void => {
+    server.close();
+    for (const socket of open) socket.destroy();
+  };
+  return { port: address.port, close };
 }
 
 t.test('F3 F17 F50 the blocks of the guide lead from nothing to a recorded call', async (t) => {
@@ -65,7 +84,9 @@ t.test('F3 F17 F50 the blocks of the guide lead from nothing to a recorded call'
   const mediaWorker = await ensureMediaWorker({ log: () => {} });
   const server = await startTemporaryServer({ mediaWorker, env: { VERBATIM_DEMO_ENABLED: 'false' } });
   t.teardown(() => server.close());
-  const port = await freePort();
+  const socket = join(folder, 'messenger.sock');
+  const { port, close } = await holdAddress(socket);
+  t.teardown(close);
   const here = (text: string | undefined): string =>
     (text ?? '')
       .replaceAll('wss://calls.example', server.url.replace('http', 'ws'))
@@ -89,7 +110,8 @@ t.test('F3 F17 F50 the blocks of the guide lead from nothing to a recorded call'
   await writeFile(join(folder, 'messenger.html'), here(blocks.html[0]));
   await writeFile(join(folder, 'policy.txt'), here(blocks.txt[0]));
   const messenger: ChildProcess = spawn(process.execPath, [join(folder, 'messenger.mjs')], {
-    env: { ...process.env, ...env, PORT: String(port) },
+    // Node listens on a socket of this path, too.
+    env: { ...process.env, ...env, PORT: socket },
     stdio: 'inherit',
   });
   t.teardown(() => messenger.kill());

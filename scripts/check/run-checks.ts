@@ -1,3 +1,4 @@
+import { clientTypes } from './client-types.ts';
 import { importCycles } from './cycles.ts';
 import { dependencies } from './dependencies.ts';
 import { forbidden } from './forbidden.ts';
@@ -15,6 +16,7 @@ export async function runChecks(root: string): Promise<{ passed: string[]; faile
     importCycles,
     roomHeaders,
     generatedDocs,
+    clientTypes,
     dependencies,
     lockFile,
     forbidden,

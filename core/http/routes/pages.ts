@@ -12,7 +12,16 @@ export async function pageRoutes(app: HttpApp, deps: HttpDeps): Promise<void> {
   );
   if (deps.clientDir === undefined) return;
   // The plugin only finds and sends files: the routes are ours, so that each says who may use it.
-  await app.register(staticFiles, { root: deps.clientDir, serve: false, dotfiles: 'ignore', index: false });
+  await app.register(staticFiles, {
+    root: deps.clientDir,
+    serve: false,
+    dotfiles: 'ignore',
+    index: false,
+    // By its ending alone a declaration file would be a film (MPEG transport stream).
+    setHeaders: (reply, path) => {
+      if (path.endsWith('.d.ts')) reply.header('content-type', 'text/plain; charset=utf-8');
+    },
+  });
   const config = { auth: 'none' } as const;
   const schema = { hide: true, params };
   for (const room of ['sdk', 'ui'] as const) {
