@@ -25,6 +25,7 @@ interface Row {
   calleeName: string | null;
   startedAt: Date;
   endedAt: Date | null;
+  updatedAt: Date;
   durationMs: number | null;
   sizeBytes: number | null;
   format: string | null;
@@ -105,7 +106,8 @@ export async function findParties(
 function columns(db: Database) {
   return db.sql`
     select r.id, r.call_id as "callId", r.chat_id as "chatId", c.mode, r.state, r.reason,
-      r.caller_id as "callerId", r.callee_id as "calleeId", a.name as "callerName", b.name as "calleeName", r.started_at as "startedAt", r.ended_at as "endedAt",
+      r.caller_id as "callerId", r.callee_id as "calleeId", a.name as "callerName", b.name as "calleeName",
+      r.started_at as "startedAt", r.ended_at as "endedAt", r.updated_at as "updatedAt",
       r.duration_ms::float8 as "durationMs", r.size_bytes::float8 as "sizeBytes", r.format, r.sha256,
       r.report->'legs' as legs
     from recordings r join calls c on c.id = r.call_id
@@ -119,6 +121,9 @@ function partiesOnly(db: Database, { userId }: Viewer) {
 
 /** States in which the `reason` column says why there is nothing to play; in others it says how the call ended. */
 const STATES_WITH_REASON: readonly RecordingState[] = ['failed', 'removed', 'expired'];
+
+/** The last states of a recording: nothing changes its row after them. */
+const GONE: readonly RecordingState[] = ['removed', 'expired'];
 
 function recordingOf(row: Row): Recording {
   const { id, callId, chatId, mode, state } = row;
@@ -140,6 +145,7 @@ function recordingOf(row: Row): Recording {
     startedAt: row.startedAt.toISOString(),
     ...(reason === null ? {} : { reason }),
     ...(row.endedAt === null ? {} : { endedAt: row.endedAt.toISOString() }),
+    ...(GONE.includes(state) ? { removedAt: row.updatedAt.toISOString() } : {}),
     ...(row.durationMs === null ? {} : { durationMs: row.durationMs }),
     ...(row.sizeBytes === null ? {} : { sizeBytes: row.sizeBytes }),
     ...(row.format === null ? {} : { format: row.format }),

@@ -324,5 +324,6 @@ t.test('F26 a recording that cannot be played says why', async (t) => {
     const row = (await http.inject({ url: `/v1/recordings/${id}`, headers })).json();
     t.equal(row.state, state);
     t.equal(row.reason, reason);
+    t.equal('removedAt' in row, state === 'removed' || state === 'expired', `${state}: F41 with its date`);
   }
 });

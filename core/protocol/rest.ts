@@ -99,6 +99,8 @@ export const Recording = Type.Object({
   reason: Type.Optional(Type.String()),
   startedAt: Type.String(),
   endedAt: Type.Optional(Type.String()),
+  /** When the state became `removed` or `expired`. */
+  removedAt: Type.Optional(Type.String()),
   durationMs: Type.Optional(Type.Integer()),
   sizeBytes: Type.Optional(Type.Integer()),
   /** `audio/webm; codecs=opus` */

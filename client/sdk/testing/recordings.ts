@@ -47,7 +47,12 @@ export class TestRecordings {
 
   /** @throws VerbatimClientError `not_found` */
   set(recordingId: string, state: RecordingState, reason?: string): void {
-    this.#change(recordingId, { state, ...(reason === undefined ? {} : { reason }) });
+    const gone = state === 'removed' || state === 'expired';
+    this.#change(recordingId, {
+      state,
+      ...(reason === undefined ? {} : { reason }),
+      ...(gone ? { removedAt: new Date().toISOString() } : {}),
+    });
   }
 
   setTimeline(recordingId: string, timeline: Timeline): void {

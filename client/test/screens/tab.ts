@@ -28,7 +28,11 @@ const ROWS = [
   recording(1),
   recording(2),
   recording(3, { state: 'failed', reason: 'no_audio' }),
-  recording(4, { state: 'removed', reason: 'Order 2 C 17/26 of the district court' }),
+  recording(4, {
+    state: 'removed',
+    reason: 'Order 2 C 17/26 of the district court',
+    removedAt: '2026-11-20T09:30:00.000Z',
+  }),
   recording(5, { state: 'expired', reason: 'expired' }),
 ];
 const PATH = `/v1/recordings/${idOf(2)}`;

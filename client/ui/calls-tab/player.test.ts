@@ -357,16 +357,21 @@ t.test('F26 F33 where there is no recording, the row says why', async (t) => {
     [{ state: 'failed', reason: 'not_armed' }, /could not begin/],
     [{ state: 'failed', reason: 'finalise_failed' }, /failed while/],
     [{ state: 'failed' }, /failed while/],
-    [{ state: 'removed', reason: 'Order 2 C 17/26' }, /legal order.*Order 2 C 17\/26/],
+    [
+      { state: 'removed', reason: 'Order 2 C 17/26', removedAt: '2026-11-20T09:30:00.000Z' },
+      /legal order.*Order 2 C 17\/26/,
+    ],
     [{ state: 'expired', reason: 'expired' }, /for as long as this app keeps recordings/],
   ];
   const page = await open(
     t,
     rows.map(([changes], number) => recording(number, changes)),
   );
-  for (const [number, [, says]] of rows.entries()) {
+  for (const [number, [changes, says]] of rows.entries()) {
     const row = rowOf(page, number);
     await row.locator('[part=toggle]').click();
+    if (changes.removedAt !== undefined)
+      t.match(await row.locator('.facts').innerText(), /Removed on .*2026/, 'F41 with its date');
     const absence = await row.locator('[part=absence]').innerText();
     t.match(absence, /^No recording available/);
     t.match(absence.replaceAll('\n', ' '), says);

@@ -30,6 +30,7 @@ export const tabDe: TabTexts = {
   noRecording: 'Keine Aufnahme verfügbar',
   notYet: 'Die Aufnahme wird vorbereitet. Das dauert einige Sekunden.',
   running: 'Der Anruf läuft noch.',
+  removedOn: 'Entfernt am {date}',
   removedBecause: 'Angegebener Grund: {reason}',
   absence: {
     recording_off: 'Aufnahmen waren in dieser App abgeschaltet.',

@@ -30,6 +30,7 @@ export const tabEn: TabTexts = {
   noRecording: 'No recording available',
   notYet: 'The recording is being prepared. It takes a few seconds.',
   running: 'The call is still going on.',
+  removedOn: 'Removed on {date}',
   removedBecause: 'Reason given: {reason}',
   absence: {
     recording_off: 'Recording was turned off in this app.',

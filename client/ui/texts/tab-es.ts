@@ -30,6 +30,7 @@ export const tabEs: TabTexts = {
   noRecording: 'No hay grabación disponible',
   notYet: 'La grabación se está preparando. Tarda unos segundos.',
   running: 'La llamada sigue en curso.',
+  removedOn: 'Retirada el {date}',
   removedBecause: 'Motivo indicado: {reason}',
   absence: {
     recording_off: 'La grabación estaba desactivada en esta aplicación.',

@@ -34,6 +34,8 @@ export interface TabTexts {
   noRecording: string;
   notYet: string;
   running: string;
+  /** A recording that was removed, or ran out. */
+  removedOn: string;
   removedBecause: string;
   absence: Record<AbsenceReason, string>;
   position: string;

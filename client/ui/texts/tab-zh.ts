@@ -29,6 +29,7 @@ export const tabZh: TabTexts = {
   noRecording: '没有可用的录音',
   notYet: '录音正在准备中，需要几秒钟。',
   running: '通话仍在进行。',
+  removedOn: '移除时间：{date}',
   removedBecause: '给出的理由：{reason}',
   absence: {
     recording_off: '此应用关闭了录音功能。',
