@@ -72,7 +72,14 @@ t.test('F50 a messenger in strict TypeScript is checked against the types beside
     await mkdir(dirname(path), { recursive: true });
     await copyFile(join(dir, `${file}.d.ts`), path);
   }
-  const { options: paths } = ts.convertCompilerOptionsFromJson(said.compilerOptions, folder);
+  const config = { ...said, files: ['right.ts'] };
+  const { options: paths } = ts.parseJsonConfigFileContent(
+    config,
+    ts.sys,
+    folder,
+    undefined,
+    join(folder, 'tsconfig.json'),
+  );
   const options: ts.CompilerOptions = {
     ...paths,
     target: ts.ScriptTarget.ES2022,

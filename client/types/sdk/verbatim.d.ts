@@ -153,6 +153,8 @@ type Recording = {
   reason?: string;
   startedAt: string;
   endedAt?: string;
+  /** When the state became `removed` or `expired`. */
+  removedAt?: string;
   durationMs?: number;
   sizeBytes?: number;
   /** `audio/webm; codecs=opus` */

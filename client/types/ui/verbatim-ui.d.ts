@@ -48,6 +48,8 @@ interface TabTexts {
     noRecording: string;
     notYet: string;
     running: string;
+    /** A recording that was removed, or ran out. */
+    removedOn: string;
     removedBecause: string;
     absence: Record<AbsenceReason, string>;
     position: string;
