@@ -2,6 +2,7 @@ import type { Locator, Page } from 'playwright-core';
 import type { Test } from 'tap';
 import t from 'tap';
 import { builtClient, launch, newPage } from '../test/browser.ts';
+import { BOB, serveDemo } from '../test/demo-server.ts';
 import { callView, startScript } from '../test/scripted-server.ts';
 import { axeFindings } from '../ui/test/axe.ts';
 
@@ -18,46 +19,13 @@ t.teardown(async () => {
   await client.remove();
 });
 
-const BOB = { userId: 'bob', name: 'Bob' };
-const ROOM = [{ userId: 'alice', name: 'Alice' }, BOB, { userId: 'carol', name: 'Carol' }];
-
 /** The demo as Alice, online, at this size; what is sent comes back as the server's own answer would. */
 async function openDemo(
   t: Test,
   { width = 1280, online = ['bob'] }: { width?: number; online?: string[] } = {},
 ): Promise<{ page: Page; part: (testid: string) => Locator; say: (userId: string, text: string) => void }> {
   script.reset();
-  script.route('POST /demo/token', () => ({
-    status: 200,
-    body: {
-      token: 'token',
-      expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
-      userId: 'alice',
-      name: 'Alice',
-      chatId: 'chat-1',
-      peer: BOB,
-      room: { chatId: 'room-1', name: 'Reading circle', members: ROOM },
-    },
-  }));
-  const messages: object[] = [];
-  let wake = (): void => {};
-  const add = (message: object): object => {
-    const added = { id: messages.length + 1, sentAt: new Date().toISOString(), ...message };
-    messages.push(added);
-    wake();
-    return added;
-  };
-  script.route('GET /demo/messages', async (_token, { query }) => {
-    const after = Number(query.get('after'));
-    if (messages.length <= after) await new Promise<void>((resolve) => (wake = resolve));
-    return { status: 200, body: { messages: messages.slice(after) } };
-  });
-  script.route('POST /demo/messages', (_token, { sent }) => ({
-    status: 201,
-    body: add({ userId: 'alice', name: 'Alice', ...(sent as object) }),
-  }));
-  script.route('GET /v1/chats/chat-1/recordings', () => ({ status: 200, body: { recordings: [] } }));
-  script.on('presence.get', () => ({ online }));
+  const { say } = serveDemo(script, online);
   const { page, errors, close } = await newPage(browser, 'about:blank');
   t.teardown(async () => {
     await close();
@@ -68,11 +36,7 @@ async function openDemo(
   await page.goto(`${script.url}/demo/?as=alice`);
   const part = (testid: string): Locator => page.getByTestId(testid);
   await page.locator('[data-testid=connection][data-state=online]').waitFor({ state: 'attached' });
-  return {
-    page,
-    part,
-    say: (userId, text) => void add({ chatId: 'chat-1', userId, name: userId, text }),
-  };
+  return { page, part, say };
 }
 
 t.test('without a name the page asks as whom', async (t) => {

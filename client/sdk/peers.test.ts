@@ -133,6 +133,23 @@ t.test(
   },
 );
 
+t.test('F16 a connection that is lost while a call begins to ring does not end it', async (t) => {
+  const page = await openConnected(t);
+  const view = callView({ mode: 'voice' });
+  script.on('call.start', () => view);
+  script.on('peer.servers', () => undefined);
+  await page.evaluate(() => window.client.startCall({ chatId: 'chat-1', mode: 'voice' }));
+  await script.next('peer.servers');
+  script.on('session.start', () => signedIn({ call: view }));
+  script.on('peer.servers', () => ({ iceServers: [], iceTransportPolicy: 'all' }));
+  script.drop();
+  t.match(await script.next('peer.servers'), { callId }, 'they are asked for again');
+  script.notify('call.changed', { call: { ...view, state: 'connecting' } });
+  t.match(await script.next('peer.description'), { kind: 'offer', round: 1 });
+  t.notOk(await page.evaluate(() => window.log.some(([name]) => name === 'ended')));
+  await page.evaluate(() => window.client.hangup());
+});
+
 t.test(
   'F14 the called side answers, trickles its candidates, and takes those of the other side',
   async (t) => {

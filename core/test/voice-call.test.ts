@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { openStage, talk } from './stage.ts';
+import { openStage, talk, until } from './stage.ts';
 
 const stage = await openStage({ VERBATIM_CALL_RING_TIMEOUT_MS: '8000' });
 t.teardown(() => stage.close());
@@ -42,6 +42,90 @@ t.test('F1 F7 F8 a voice call is heard by both and leaves no recording behind', 
   t.same(await alice.recordings(), []);
   t.same(await readdir(join(server.dataDir, 'journals')), [], 'no journal');
   t.same(await readdir(join(server.dataDir, 'recordings')), [], 'no file');
+});
+
+t.test('F7 another microphone is chosen by a click in mid-call, and the other hears on', async (t) => {
+  const { alice, bob } = stage;
+  await Promise.all([alice.open(), bob.open()]);
+  await alice.call('voice');
+  await bob.accept();
+  await Promise.all([alice.waitStatus('active'), bob.waitStatus('active')]);
+  await talk(bob, 50);
+  await alice.part('choose-devices').click();
+  const microphone = alice.part('microphone');
+  const ids = await microphone.locator('option').evaluateAll((options) => options.map((each) => each.value));
+  const other = ids.find((id) => id !== '' && id !== 'default');
+  t.ok(other, `there is another one: ${ids}`);
+  await microphone.selectOption(other ?? '');
+  await until(
+    () => alice.part('microphone').inputValue(),
+    (id) => id === other,
+    'the other microphone is shown as chosen',
+  );
+  const before = (await bob.stats()).inbound;
+  await talk(bob, before.packets + 100);
+  const after = (await bob.stats()).inbound;
+  t.ok(after.totalAudioEnergy > before.totalAudioEnergy, 'Bob hears the other microphone');
+  t.equal(await alice.part('trouble').count(), 0);
+  await alice.hangUp();
+  await bob.waitStatus('ended');
+});
+
+t.test('F13 sound that the browser blocks is heard after a click on the button for it', async (t) => {
+  const { alice, bob } = stage;
+  await Promise.all([alice.open(), bob.open()]);
+  // Browsers let a page that uses the microphone play, so the block is made here: until the button was clicked.
+  await bob.page.evaluate(() => {
+    interface Media {
+      play(): Promise<void>;
+      paused: boolean;
+    }
+    const page = globalThis as unknown as {
+      HTMLMediaElement: { prototype: Media };
+      document: {
+        addEventListener(
+          type: 'click',
+          listener: (event: { composedPath(): { part?: { contains(name: string): boolean } }[] }) => void,
+          capture: true,
+        ): void;
+      };
+      sound: { element?: Media };
+    };
+    const { prototype } = page.HTMLMediaElement;
+    const { play } = prototype;
+    let allowed = false;
+    page.sound = {};
+    page.document.addEventListener(
+      'click',
+      (event) => {
+        allowed ||= event.composedPath().some(({ part }) => part?.contains('enable-sound') ?? false);
+      },
+      true,
+    );
+    prototype.play = function (this: Media) {
+      page.sound.element = this;
+      if (!allowed) return Promise.reject(new DOMException('not without a click', 'NotAllowedError'));
+      return play.call(this);
+    };
+  });
+  const plays = (): Promise<boolean> =>
+    bob.page.evaluate(
+      () =>
+        (globalThis as unknown as { sound: { element?: { paused: boolean } } }).sound.element?.paused ===
+        false,
+    );
+  await alice.call('voice');
+  await bob.accept();
+  await Promise.all([alice.waitStatus('active'), bob.waitStatus('active')]);
+  await bob.part('enable-sound').waitFor();
+  t.notOk(await plays(), 'nothing is played before');
+  await bob.part('enable-sound').click();
+  await bob.part('enable-sound').waitFor({ state: 'detached' });
+  t.ok(await plays(), 'and the call is played after it');
+  await talk(bob, 50);
+  t.ok((await bob.stats()).inbound.totalAudioEnergy > 0, 'Bob hears Alice');
+  await bob.hangUp();
+  await alice.waitStatus('ended');
 });
 
 t.test('F10 F11 how a call can fail to begin, each told apart', async (t) => {

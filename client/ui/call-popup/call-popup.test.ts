@@ -281,3 +281,66 @@ t.test('elements that are taken away and put back leave nothing behind and show 
   await part(page, 'recording-badge').waitFor();
   t.ok(await part(page, 'hangup').isVisible());
 });
+
+t.test('F5 a call that comes while the page is out of sight is told by the desktop', async (t) => {
+  const page = await open(t);
+  await page.context().grantPermissions(['notifications']);
+  // Headless pages are never hidden, and nobody can click on a desktop that is not there: both are said by the test.
+  await page.evaluate(() => {
+    const told: Notification[] = [];
+    const facts = { told, hidden: true, focused: 0 };
+    Object.defineProperty(document, 'hidden', { get: () => facts.hidden });
+    window.focus = () => {
+      facts.focused += 1;
+    };
+    class Told extends Notification {
+      constructor(title: string, options?: NotificationOptions) {
+        super(title, options);
+        told.push(this);
+      }
+    }
+    Object.assign(window, { facts, Notification: Told });
+  });
+  interface Facts {
+    facts: { told: Notification[]; hidden: boolean; focused: number };
+  }
+  const ring = async (callId: string): Promise<void> => {
+    script.notify('call.incoming', { call: incoming({ mode: 'voice', callId }) });
+    await part(page, 'accept').waitFor();
+  };
+  const told = () =>
+    page.evaluate(() =>
+      (window as unknown as Facts).facts.told.map(({ title, body, tag, onclick }) => ({
+        title,
+        body,
+        tag,
+        leads: onclick !== null,
+      })),
+    );
+  await ring(CALL_ID);
+  t.strictSame(await told(), [
+    { title: 'Bob Castillo is calling', body: 'Incoming call', tag: `verbatim-${CALL_ID}`, leads: true },
+  ]);
+  const closed = page.evaluate(
+    () =>
+      new Promise<void>((resolve) => {
+        const [first] = (window as unknown as Facts).facts.told;
+        first?.addEventListener('close', () => resolve());
+        first?.dispatchEvent(new Event('click'));
+      }),
+  );
+  await closed;
+  t.equal(
+    await page.evaluate(() => (window as unknown as Facts).facts.focused),
+    1,
+    'a click leads to the page',
+  );
+
+  script.notify('call.ended', { call: incoming({ mode: 'voice', state: 'ended', endReason: 'cancelled' }) });
+  await part(page, 'accept').waitFor({ state: 'detached' });
+  await page.evaluate(() => {
+    (window as unknown as Facts).facts.hidden = false;
+  });
+  await ring('00000000-0000-4000-8000-000000000009');
+  t.equal((await told()).length, 1, 'and a page that is looked at needs none');
+});
