@@ -86,6 +86,7 @@ export const ERROR_ADVICE: { readonly [C in ErrorCode]: string } = {
   recording_not_ready: 'Wait for the event `recording` with `available`.',
   recording_failed: 'There is nothing to play; `reason` of the recording says why.',
   no_evidence: 'Offer the audio only.',
+  format_unavailable: 'Ask for another format; the file as it was recorded is always there.',
   grant_invalid: 'Ask for a new address, in the same browser.',
   shutting_down: 'Try again in a minute; the SDK connects by itself.',
   unavailable: 'Try again in a moment; the operator looks at `/v1/health`.',

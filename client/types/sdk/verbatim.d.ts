@@ -105,7 +105,7 @@ type Disclosure = {
 /** `bundle` is the evidence bundle (F38) in place of the audio file. */
 type Disposition = 'attachment' | 'bundle' | 'inline';
 
-type ErrorCode = 'already_in_call' | 'answered_elsewhere' | 'bad_request' | 'busy_server' | 'conflict' | 'consent_required' | 'corrupt' | 'evidence_unavailable' | 'forbidden' | 'grant_invalid' | 'internal' | 'invalid_message' | 'media_failed' | 'method_not_allowed' | 'no_evidence' | 'no_space' | 'not_a_direct_chat' | 'not_found' | 'origin_refused' | 'parse_error' | 'peer_unreachable' | 'precondition_failed' | 'range_not_satisfiable' | 'rate_limited' | 'recorder_unavailable' | 'recording_disabled' | 'recording_failed' | 'recording_lost' | 'recording_not_ready' | 'role_not_allowed' | 'shutting_down' | 'token_expired' | 'too_large' | 'unauthorized' | 'unavailable' | 'unknown_method' | 'unsupported_media_type' | 'user_busy' | 'user_offline' | 'wrong_media_path';
+type ErrorCode = 'already_in_call' | 'answered_elsewhere' | 'bad_request' | 'busy_server' | 'conflict' | 'consent_required' | 'corrupt' | 'evidence_unavailable' | 'forbidden' | 'format_unavailable' | 'grant_invalid' | 'internal' | 'invalid_message' | 'media_failed' | 'method_not_allowed' | 'no_evidence' | 'no_space' | 'not_a_direct_chat' | 'not_found' | 'origin_refused' | 'parse_error' | 'peer_unreachable' | 'precondition_failed' | 'range_not_satisfiable' | 'rate_limited' | 'recorder_unavailable' | 'recording_disabled' | 'recording_failed' | 'recording_lost' | 'recording_not_ready' | 'role_not_allowed' | 'shutting_down' | 'token_expired' | 'too_large' | 'unauthorized' | 'unavailable' | 'unknown_method' | 'unsupported_media_type' | 'user_busy' | 'user_offline' | 'wrong_media_path';
 
 type Grant = {
   grantId: string;
@@ -163,6 +163,9 @@ type Recording = {
   sha256?: string;
   legs?: LegCoverage[];
 };
+
+/** `webm` is the recording as it is kept; the others have the same packets in another container. */
+type RecordingFormat = 'mp4' | 'ogg' | 'webm';
 
 type RecordingPage = {
   recordings: Recording[];
@@ -833,8 +836,11 @@ declare class VerbatimClient extends Emitter<ClientEvents> {
     /** The secure calls of a chat, newest first. */
     listRecordings(chatId: string, page?: PageQuery): Promise<RecordingPage>;
     getRecording(recordingId: string): Promise<Recording>;
-    /** An address for `<audio crossorigin="use-credentials">`, or with `attachment` for a link that saves the file. */
-    playbackUrl(recordingId: string, disposition?: Disposition): Promise<string>;
+    /**
+     * An address for `<audio crossorigin="use-credentials">`, or with `attachment` for a link that saves the file. To be
+     * played it comes in a format that this browser plays; to be saved, as the recording is kept, unless you name one.
+     */
+    playbackUrl(recordingId: string, disposition?: Disposition, format?: RecordingFormat): Promise<string>;
     /** The waveform, in audiowaveform's JSON form (version 2); the caller is channel 0. */
     peaks(recordingId: string): Promise<Waveform>;
     /** Transcript and chat messages, as far as the app supplied them, in the order of time (F27). */
@@ -847,8 +853,11 @@ declare class VerbatimClient extends Emitter<ClientEvents> {
      * @throws VerbatimClientError `recording_not_ready`, `recording_failed`, …
      */
     loadRecording(audio: HTMLAudioElement, recordingId: string, onError?: (error: VerbatimClientError) => void): Promise<Playback>;
-    /** Saves the audio file. @throws VerbatimClientError `recording_not_ready`, … */
-    download(recordingId: string): Promise<void>;
+    /**
+     * Saves the audio file, in WebM as it is kept unless you name another format: the packets are the same in each.
+     * @throws VerbatimClientError `recording_not_ready`, `format_unavailable`, …
+     */
+    download(recordingId: string, format?: RecordingFormat): Promise<void>;
     /** The newest signed head of a capture that came to this page. */
     get receipt(): KeptReceipt | undefined;
     /** What does not fit about the server's ledger; undefined when all that was seen fits. */
@@ -868,4 +877,4 @@ declare class VerbatimClient extends Emitter<ClientEvents> {
     downloadBundle(recordingId: string): Promise<void>;
 }
 
-export { AccessEvent, AccessPage, CallHistoryItem, CallHistoryPage, CallMode, CallStats, CallView, ClientErrorCode, ClientEvents, ClientOptions, ConnectionState, Consent, Devices, Disclosure, Disposition, EndReason, ErrorCode, EvidenceState, EvidenceVerdict, Grant, KeptReceipt, LedgerProblem, MediaDeviceChoice, MediaPath, PageQuery, Permissions, Playback, Quality, QualityLevel, Recording, RecordingPage, RecordingState, SignalingSocket, Timeline, TimelineMessage, TranscriptSegment, Transport, VerbatimClient, VerbatimClientError, Waveform, consentTo };
+export { AccessEvent, AccessPage, CallHistoryItem, CallHistoryPage, CallMode, CallStats, CallView, ClientErrorCode, ClientEvents, ClientOptions, ConnectionState, Consent, Devices, Disclosure, Disposition, EndReason, ErrorCode, EvidenceState, EvidenceVerdict, Grant, KeptReceipt, LedgerProblem, MediaDeviceChoice, MediaPath, PageQuery, Permissions, Playback, Quality, QualityLevel, Recording, RecordingFormat, RecordingPage, RecordingState, SignalingSocket, Timeline, TimelineMessage, TranscriptSegment, Transport, VerbatimClient, VerbatimClientError, Waveform, consentTo };
