@@ -20,7 +20,6 @@ export const CALL_TOOLS: readonly Tool[] = [
 export const TEST_TOOLS: readonly Tool[] = [
   ...CALL_TOOLS,
   { program: 'age', package: 'age' },
-  { program: 'chromium-headless-shell', package: 'chromium-headless-shell' },
   { program: 'firefox-esr', package: 'firefox-esr' },
   { program: 'ip', package: 'iproute2' },
   { program: 'openssl', package: 'openssl' },
