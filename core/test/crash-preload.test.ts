@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import type { FaultRule } from './fault-plan.ts';
+import type { FaultPlan, FaultRule } from './fault-plan.ts';
 import { faultPlan } from './fault-plan.ts';
 
 const CHILD = fileURLToPath(new URL('./fault-child.ts', import.meta.url));
@@ -106,6 +106,38 @@ t.test(
     t.same(readdirSync(join(other, 'run')), ['file']);
   },
 );
+
+for (const style of ['promises', 'synchronous'])
+  t.test(
+    `what a file held after a call that succeeded is kept, in a program that uses ${style}`,
+    async (t) => {
+      const path = 'file\\.tmp$';
+      const keeps: FaultRule[] = [
+        { op: 'create', path, act: 'keep' },
+        { op: 'datasync', path, act: 'keep' },
+      ];
+      const kept = (plan: FaultPlan) => [0, 1].map((rule) => plan.kept(rule).map(String));
+
+      const before = t.testdir({ run: {} });
+      const early = faultPlan(before, [...keeps, { op: 'datasync', path, act: 'kill' }]);
+      t.equal((await run(join(before, 'run'), style, early.env)).signal, 'SIGKILL');
+      t.same(kept(early), [[''], []], 'a call that did not happen keeps nothing');
+
+      const after = t.testdir({ run: {} });
+      const late = faultPlan(after, [...keeps, { op: 'datasync', path, when: 'after', act: 'EIO' }]);
+      t.same((await run(join(after, 'run'), style, late.env)).said, ['open', 'write', 'EIO']);
+      t.same(kept(late), [[''], [whole]], 'one that did keeps it before another rule strikes');
+      t.same([late.acted(0), late.acted(1), late.acted(2)], [1, 1, 1]);
+
+      t.same((await run(join(after, 'run'), style, faultPlan(after, keeps).env)).said, ['EEXIST']);
+      rmSync(join(after, 'run/file.tmp'));
+      t.same((await run(join(after, 'run'), style, faultPlan(after, keeps).env)).said, STEPS);
+      t.same(kept(late), [
+        ['', ''],
+        [whole, whole],
+      ]);
+    },
+  );
 
 t.test('what is sent through a socket is an operation too', async (t) => {
   const before = faultPlan(t.testdir({}), [{ op: 'send', path: '^second$', act: 'kill' }]);

@@ -18,6 +18,8 @@ import type { FaultOp, PlannedRule } from './fault-plan.ts';
 /** The originals: what this module does itself is no operation of the program. */
 const { appendFileSync, existsSync, openSync, closeSync, constants } = fs;
 const { copyFileSync, mkdirSync, renameSync } = fs;
+/** Begins the name of a copy that is not whole; that of one which is begins with a digit. */
+const COPYING = '.';
 
 interface Rule {
   rule: PlannedRule;
@@ -62,9 +64,9 @@ function keep(ops: readonly FaultOp[], path: string): void {
     if (rule.act !== 'keep' || !ops.includes(rule.op) || !pattern.test(path)) continue;
     const folder = `${rule.log}.kept`;
     mkdirSync(folder, { recursive: true });
-    const copy = join(folder, `${process.pid}-${path.replaceAll('/', '_')}`);
-    copyFileSync(path, `${copy}.tmp`);
-    renameSync(`${copy}.tmp`, copy);
+    const copy = `${process.pid}-${path.replaceAll('/', '_')}`;
+    copyFileSync(path, join(folder, `${COPYING}${copy}`));
+    renameSync(join(folder, `${COPYING}${copy}`), join(folder, copy));
     appendFileSync(rule.log, `${process.pid} ${rule.op} ${path}\n`);
   }
 }

@@ -102,7 +102,7 @@ export function faultPlan(dir: string, rules: readonly FaultRule[], nodeOptions 
       const folder = keptBeside(logOf(rule));
       if (!existsSync(folder)) return [];
       return readdirSync(folder)
-        .filter((name) => !name.endsWith('.tmp'))
+        .filter((name) => !name.startsWith('.'))
         .map((name) => readFileSync(join(folder, name)));
     },
   };
