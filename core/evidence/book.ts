@@ -103,6 +103,19 @@ export class Book {
     }
   }
 
+  /**
+   * A file that an entry stands on, within the time of an entry. Work that was on its way when the time was up goes on.
+   * @throws VerbatimError `evidence_unavailable`; `corrupt` when that is what is wrong with it
+   */
+  async before<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await inTime(work, this.#timeoutMs, 'the disk did not take what an entry stands on in time');
+    } catch (error) {
+      if (error instanceof VerbatimError && error.code === 'corrupt') throw error;
+      throw await this.#unavailable('ledger_unwritable', error);
+    }
+  }
+
   /** A checkpoint that covers the entry, as signed note. @throws VerbatimError `evidence_unavailable` */
   async covered(index: number): Promise<string> {
     try {

@@ -64,7 +64,7 @@ export class CallEntries {
    */
   async consent(call: CallFacts, { side, device, consent, at }: ConsentFacts): Promise<number> {
     this.#book.assertWritable();
-    const salt = await this.#salts.prepare(call.recordingId);
+    const salt = await this.#book.before(this.#salts.prepare(call.recordingId));
     const party = partyMark(salt, side === 'caller' ? call.callerId : call.calleeId);
     const { index } = await this.#book.enter({
       t: 'call.consent',
@@ -154,7 +154,8 @@ export class CallEntries {
   /** False when the recording is not settled yet. Every step may be repeated after a crash. */
   async #settle(owed: OwedEnd): Promise<boolean> {
     const { callId, recordingId, endReason, endedAt, activeAt } = owed;
-    if (owed.recordingState === 'armed') return false;
+    // A disk that hangs may still bring a salt that was given up waiting for: then it must be there to be destroyed.
+    if (owed.recordingState === 'armed' || this.#salts.isPreparing(recordingId)) return false;
     await this.#enterOwedStart(recordingId);
     // A consent that was given up waiting for may still come; then its call has an end.
     this.#book.assertSettled(recordingId);

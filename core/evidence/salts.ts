@@ -7,6 +7,8 @@ import { isErrno, mkdirDurable, unlinkDurable, writeFileDurable } from '#store';
 const SALT_BYTES = 32;
 /** Salts of running calls and of those just read; the one used longest ago goes first. */
 const MAX_CACHED = 4096;
+/** Salts that wait for the disk at the same time; past it consents are refused at once. */
+const MAX_PREPARING = 256;
 
 /**
  * One random salt for each recording: it hides the parties and the content in the ledger, lies beside the sealed header
@@ -15,26 +17,31 @@ const MAX_CACHED = 4096;
 export class Salts {
   readonly #paths: DataPaths;
   readonly #cached = new Map<string, Buffer>();
+  /** Recordings whose salt is being made. A disk that hangs keeps them; the calls that they belong to were refused. */
+  readonly #preparing = new Set<string>();
 
   constructor(paths: DataPaths) {
     this.#paths = paths;
   }
 
-  /** The recording's salt, made when there is none. Durable on return, so it comes before the first entry. */
+  /**
+   * The recording's salt, made when there is none. Durable on return, so it comes before the first entry.
+   * @throws VerbatimError `evidence_unavailable` when too many wait for the disk; the system's error
+   */
   async prepare(recordingId: string): Promise<Buffer> {
-    const there = await this.find(recordingId);
-    if (there !== undefined) return there;
-    await mkdirDurable(this.#paths.recordings);
-    const salt = randomBytes(SALT_BYTES);
+    if (this.#preparing.size >= MAX_PREPARING)
+      throw new VerbatimError('evidence_unavailable', `${MAX_PREPARING} salts wait for the disk`);
+    this.#preparing.add(recordingId);
     try {
-      // A crash here leaves a temporary file, or a salt that nothing was entered under.
-      await writeFileDurable(this.#paths.salt(recordingId), `${salt.toString('hex')}\n`, { exclusive: true });
-    } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw error;
-      return this.read(recordingId);
+      return (await this.find(recordingId)) ?? (await this.#make(recordingId));
+    } finally {
+      this.#preparing.delete(recordingId);
     }
-    this.#keep(recordingId, salt);
-    return salt;
+  }
+
+  /** True while `prepare` is under way, whether anybody still waits for it or not. */
+  isPreparing(recordingId: string): boolean {
+    return this.#preparing.has(recordingId);
   }
 
   /** @throws VerbatimError `corrupt` when there is none, or not one salt in the file */
@@ -69,6 +76,20 @@ export class Salts {
     this.#cached.get(recordingId)?.fill(0);
     this.#cached.delete(recordingId);
     await unlinkDurable(this.#paths.salt(recordingId));
+  }
+
+  async #make(recordingId: string): Promise<Buffer> {
+    await mkdirDurable(this.#paths.recordings);
+    const salt = randomBytes(SALT_BYTES);
+    try {
+      // A crash here leaves a temporary file, or a salt that nothing was entered under.
+      await writeFileDurable(this.#paths.salt(recordingId), `${salt.toString('hex')}\n`, { exclusive: true });
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+      return this.read(recordingId);
+    }
+    this.#keep(recordingId, salt);
+    return salt;
   }
 
   #keep(recordingId: string, salt: Buffer): void {
