@@ -2,6 +2,5 @@ import t from 'tap';
 import { testFaults } from '../test/fault-table.ts';
 import { migrateQueue } from './backend.ts';
 
-// The rows of the fault table at the steps of the recorder before its call is recorded.
-const migrate = (databaseUrl: string) => migrateQueue({ databaseUrl });
-await testFaults(t, 'capture', migrate, (since) => since === undefined);
+// The rows of the fault table at the steps of the recorder.
+await testFaults(t, ['capture'], (databaseUrl) => migrateQueue({ databaseUrl }));

@@ -19,8 +19,11 @@ export interface Outcome {
   sentPerLeg: number | undefined;
 }
 
-/** What holds whatever the fault: nothing acknowledged is missing, nothing is doubled, and the folder verifies. */
-export async function assertOutcome(t: Test, stage: FaultStage, outcome: Outcome): Promise<void> {
+/**
+ * What holds of a recording and its call whatever the fault: nothing acknowledged is missing, nothing is doubled. Others may
+ * be under way.
+ */
+export async function assertRecording(t: Test, stage: FaultStage, outcome: Outcome): Promise<void> {
   const { recordingId, callId, ended } = outcome;
   const isAvailable = ended?.state === 'available';
   if (isAvailable) await assertAudio(t, stage, outcome);
@@ -30,7 +33,10 @@ export async function assertOutcome(t: Test, stage: FaultStage, outcome: Outcome
   t.equal(entered.includes('rec.final'), isAvailable, 'rec.final belongs to a recording');
   const [call] = await stage.db.sql<{ state: string }[]>`select state from calls where id = ${callId}`;
   t.equal(call?.state, 'ended');
-  // With the key: sealed files are decrypted and held against the entries as well.
+}
+
+/** That the whole folder verifies. With the key: sealed files are decrypted and held against the entries as well. */
+export async function assertFolder(t: Test, stage: FaultStage): Promise<void> {
   const report = await auditFolder({
     dataDir: stage.dataDir,
     signerDir: `${stage.dataDir}.signer`,
@@ -104,7 +110,10 @@ function blocksOf(segment: Buffer, recordingId: string): { epoch: number; bytes:
 
 /** What the ledger says of the recording, in order; a consent by its side. */
 async function entriesOf(t: Test, stage: FaultStage, recordingId: string): Promise<string[]> {
-  const reader = await readLedger(dataPaths(stage.dataDir), { signerDir: `${stage.dataDir}.signer` });
+  const reader = await readLedger(dataPaths(stage.dataDir), {
+    signerDir: `${stage.dataDir}.signer`,
+    live: true,
+  });
   const entered: string[] = [];
   for await (const { entry } of reader.entries())
     if (entry?.sub === `rec:${recordingId}`) entered.push(entry.t === 'call.consent' ? entry.id : entry.t);

@@ -1,8 +1,8 @@
 /**
  * A daemon to be killed at any step: recording, evidence and ledger wired as core/app.ts wires them, on real files, with
- * real workers and a real queue; without HTTP, sockets and media workers. Told over IPC what to do, it places one secure
- * call whose two legs it sends by itself, and says how far it came: every head that was acknowledged, and how many packets
- * were sent. After a restart it only takes up what was left.
+ * real workers and a real queue; without HTTP, sockets and media workers. It takes up what an earlier run left. Told over
+ * IPC, it places secure calls, one after the other, whose two legs it sends by itself, and says how far each came: every
+ * head that was acknowledged, and how many packets were sent.
  */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -21,10 +21,12 @@ import { MediaSide } from '../recording/test/call.ts';
 export interface FaultOrder {
   dataDir: string;
   databaseUrl: string;
-  /** Places a call; otherwise it takes up what an earlier run left, and stays. */
-  call: boolean;
+  /** Has a recorder. Without one it only takes up what an earlier run left. */
+  records: boolean;
   /** Whether anything will be there to be finalised. A process less to be started. */
   finalises: boolean;
+  /** Space that must be left for a new call. */
+  minFreeBytes?: number;
 }
 export type FaultNews =
   | { type: 'ready' }
@@ -32,6 +34,8 @@ export type FaultNews =
   | { type: 'refused'; reason: string }
   | { type: 'placed'; recordingId: string; callId: string }
   | { type: 'armed' }
+  /** That it is recorded from now on is entered. */
+  | { type: 'started' }
   /** A head that left the server. */
   | { type: 'head'; epoch: number; seq: number; head: string }
   /** Both legs are silent, and the recorder has taken all that was sent: so many packets of each. */
@@ -43,17 +47,13 @@ const log = pino({ level: process.env.FAULT_LOG ?? 'silent' });
 const tell = (news: FaultNews): void => void process.send?.(news);
 
 process.once('message', (order: FaultOrder) => {
-  run(order).catch((error: unknown) => {
-    log.fatal({ err: error }, 'it does not go on');
-    const reason = error instanceof Error ? error.message : String(error);
-    // A start that fails ends the process, as it does in core/app.ts.
-    process.send?.({ type: 'refused', reason }, undefined, undefined, () => process.exit(1));
-  });
+  run(order).catch(giveUp);
 });
 // A test that is gone leaves no daemon behind.
 process.on('disconnect', () => process.exit(0));
 
-async function run({ dataDir, databaseUrl, call, finalises }: FaultOrder): Promise<void> {
+async function run(order: FaultOrder): Promise<void> {
+  const { dataDir, databaseUrl, records, finalises, minFreeBytes } = order;
   const paths = dataPaths(dataDir);
   await generateServerIdentity(paths.secrets, paths.keys);
   const db = await openDatabase({ url: databaseUrl, log, poolSize: 4 });
@@ -73,8 +73,9 @@ async function run({ dataDir, databaseUrl, call, finalises }: FaultOrder): Promi
     dataDir,
     log,
     sweepMs: 500,
+    ...(minFreeBytes === undefined ? {} : { minFreeBytes }),
     children: {
-      recorder: call,
+      recorder: records,
       finaliser: finalises,
       env: { ...process.env, VERBATIM_DATA_DIR: dataDir, VERBATIM_DATABASE_URL: databaseUrl },
     },
@@ -85,7 +86,9 @@ async function run({ dataDir, databaseUrl, call, finalises }: FaultOrder): Promi
   await evidence.sweep().catch((error: unknown) => log.warn({ err: error }, 'owed entries wait'));
   tell({ type: 'ready' });
   const closing = told('close');
-  if (call) await place({ db, evidence, recording });
+  process.on('message', (said) => {
+    if (said === 'place') void place({ db, evidence, recording }).catch(giveUp);
+  });
   await closing;
   await recording.close();
   await evidence.close();
@@ -94,16 +97,38 @@ async function run({ dataDir, databaseUrl, call, finalises }: FaultOrder): Promi
   process.disconnect();
 }
 
+/** A start that fails ends the process, as it does in core/app.ts. */
+function giveUp(error: unknown): void {
+  log.fatal({ err: error }, 'it does not go on');
+  const reason = error instanceof Error ? error.message : String(error);
+  process.send?.({ type: 'refused', reason }, undefined, undefined, () => process.exit(1));
+}
+
 /** Resolves when the test says this word; others are for others. */
 function told(word: string): Promise<void> {
   return new Promise((resolve) => {
-    process.on('message', (said) => {
-      if (said === word) resolve();
-    });
+    const hear = (said: unknown): void => {
+      if (said !== word) return;
+      process.off('message', hear);
+      resolve();
+    };
+    process.on('message', hear);
   });
 }
 
-/** From the consents to the hang-up, which the test orders; the room of calls does the same. */
+/** A ledger that was told to be read-only tries again by itself; the next call is for when it works. */
+async function untilWritable(evidence: Evidence): Promise<void> {
+  for (;;) {
+    try {
+      evidence.assertWritable();
+      return;
+    } catch {
+      await delay(20);
+    }
+  }
+}
+
+/** From the consents to the hang-up and the end, which the test orders; the room of calls does the same. */
 async function place(parts: {
   db: Database;
   evidence: Evidence;
@@ -112,6 +137,7 @@ async function place(parts: {
   const { db, evidence, recording } = parts;
   const hangUp = told('hang up').then(() => 'hangup');
   await recording.whenRecorder(60_000);
+  await untilWritable(evidence);
   const made = await testCall(db);
   const { call } = made;
   tell({ type: 'placed', recordingId: call.recordingId, callId: call.callId });
@@ -127,7 +153,9 @@ async function place(parts: {
     const { seq, head } = await capture.armed;
     await setCallState(db, call.callId, 'active', new Date());
     tell({ type: 'head', epoch: capture.epoch, seq, head });
-    void evidence.callStarted(call, { epoch: capture.epoch, seq, head });
+    void evidence
+      .callStarted(call, { epoch: capture.epoch, seq, head })
+      .then(() => tell({ type: 'started' }));
     tell({ type: 'armed' });
   } catch (error) {
     media.close();
@@ -141,7 +169,9 @@ async function place(parts: {
   const reason = await Promise.race([hangUp, lost.promise.then(() => 'recording_lost')]);
   if (reason === 'hangup') {
     media.silence();
+    const end = told('end');
     if (await isHeardOut(capture.recorder.port)) tell({ type: 'sent', perLeg: media.sentPerLeg });
+    await Promise.race([end, lost.promise]);
   } else tell({ type: 'lost', reason: await lost.promise });
   await Promise.allSettled([
     endCall(db, call.callId, reason === 'hangup' ? 'hangup' : 'recording_lost', new Date()),

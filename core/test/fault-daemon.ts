@@ -15,10 +15,10 @@ const POLL_MS = 20;
 /** One run of `fault-daemon-child.ts`, as the test sees it. Ends with the test at the latest. */
 export class FaultDaemon {
   readonly exited: Promise<'exited'>;
-  /** Every head that it said to be acknowledged. */
-  readonly heads: JournalHead[] = [];
+  /** Every head of the newest call that it said to be acknowledged. */
+  heads: JournalHead[] = [];
   readonly #child: ChildProcess;
-  readonly #news: FaultNews[] = [];
+  #news: FaultNews[] = [];
   #isOver = false;
 
   private constructor(child: ChildProcess) {
@@ -48,7 +48,19 @@ export class FaultDaemon {
     return this.#isOver;
   }
 
-  /** What it said of this kind, if it has. */
+  /** Orders another call. What was said of the one before is forgotten. */
+  async place(): Promise<{ recordingId: string; callId: string }> {
+    await this.until('ready');
+    this.#news = this.#news.filter(({ type }) => type === 'ready');
+    this.heads = [];
+    this.say('place');
+    await this.until('placed');
+    const placed = this.heard('placed');
+    if (placed === undefined) throw new Error('it ended before it had placed a call');
+    return placed;
+  }
+
+  /** What it said of this kind, if it has; of the newest call. */
   heard<T extends FaultNews['type']>(type: T): Extract<FaultNews, { type: T }> | undefined {
     const isWanted = (news: FaultNews): news is Extract<FaultNews, { type: T }> => news.type === type;
     return this.#news.find(isWanted);
@@ -59,6 +71,17 @@ export class FaultDaemon {
     const came = () => types.find((type) => this.heard(type) !== undefined);
     await waitFor(`the daemon says ${types.join(' or ')}`, () => came() !== undefined || this.#isOver);
     return came() ?? 'exited';
+  }
+
+  /**
+   * Hangs up. `before` is done when the recorder has taken all that was sent and nothing of the call's end has begun.
+   * Returns at once when the call is lost, or the daemon is.
+   */
+  async hangUp(before: () => Promise<void> = async () => undefined): Promise<void> {
+    this.say('hang up');
+    await this.until('sent', 'lost');
+    await before();
+    this.say('end');
   }
 
   say(word: string): void {

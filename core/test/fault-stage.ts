@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { openDatabase } from '../db/index.ts';
 import type { RecordingRow } from '../db/recordings.ts';
 import { recordingById } from '../db/recordings.ts';
 import { FaultDaemon, waitFor } from './fault-daemon.ts';
+import type { FaultOrder } from './fault-daemon-child.ts';
 import type { FaultPlan, FaultRule } from './fault-plan.ts';
 import { faultPlan } from './fault-plan.ts';
 
@@ -29,47 +30,50 @@ export type FaultProcess = keyof typeof ARGV;
 /** Segments of a recorder's log; that of the ledger has another folder. */
 export const LOG = '/wal/[0-9a-f-]{36}/[0-9]+\\.wal$';
 export const JOURNAL = '-1\\.scj$';
-/** Rows of one file at a time: each waits for most of its time. */
-const AT_ONCE = 3;
 
-/** What the rows of one test file share: a database server, and what Node made of the sources. */
+/** What the rows of one test file share: a server of databases. */
 export interface FaultHouse {
   database(): Promise<string>;
-  compileCache: string;
 }
 
-/** `migrate` makes the queue's tables, once for all. */
+/** `migrate` makes the queue's tables, once for all; so many tests of the file run at the same time. */
 export async function faultHouse(
   t: Test,
   migrate: (databaseUrl: string) => Promise<void>,
+  jobs: number,
 ): Promise<FaultHouse> {
   t.setTimeout(600_000);
-  t.jobs = AT_ONCE;
-  const compileCache = await mkdtemp(join(tmpdir(), 'verbatim-fault-cache-'));
-  t.teardown(() => rm(compileCache, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
-  await Promise.all(PROGRAMS.map((program) => compile(program, compileCache)));
-  return { database: await testDatabases(t, migrate), compileCache };
+  t.jobs = jobs;
+  const [database] = await Promise.all([testDatabases(t, migrate), ...PROGRAMS.map(compile)]);
+  return { database };
 }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/** What is started again and again, with the flags of its role (core/recording/children.ts): they are part of the key. */
+/** Shared by all runs: Node looks at the sources before it trusts an entry. */
+const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/verbatim-faults');
+/** With the flags of their roles (core/recording/children.ts). */
+const WORKERS = [
+  { role: 'capture', flags: ['--max-semi-space-size=4'], program: 'recorder-worker/recorder.ts' },
+  {
+    role: 'finalise',
+    flags: ['--single-threaded-gc', '--max-semi-space-size=2'],
+    program: 'recorder-worker/finaliser.ts',
+  },
+] as const;
+/** What is started again and again; the flags are part of the key. */
 const PROGRAMS: readonly { flags: readonly string[]; modules: readonly string[] }[] = [
   { flags: [], modules: ['core/test/fault-daemon-child.ts', 'core/test/crash-preload.ts'] },
-  {
-    flags: ['--max-semi-space-size=4'],
-    modules: ['recorder-worker/recorder.ts', 'config/index.ts', 'core/test/crash-preload.ts'],
-  },
-  {
-    flags: ['--single-threaded-gc', '--max-semi-space-size=2'],
-    modules: ['recorder-worker/finaliser.ts', 'config/index.ts', 'core/test/crash-preload.ts'],
-  },
+  ...WORKERS.map(({ flags, program }) => ({
+    flags,
+    modules: [program, 'config/index.ts', 'core/test/crash-preload.ts'],
+  })),
 ];
 
 /** Half of what a short process takes is compiling its modules, and one that is killed keeps nothing of that. */
-async function compile({ flags, modules }: (typeof PROGRAMS)[number], cache: string): Promise<void> {
+async function compile({ flags, modules }: (typeof PROGRAMS)[number]): Promise<void> {
   const imports = modules.map((module) => `await import(${JSON.stringify(join(ROOT, module))});`).join('');
   await promisify(execFile)(process.execPath, [...flags, '--input-type=module', '--eval', imports], {
-    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: cache },
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILE_CACHE },
   });
 }
 
@@ -81,19 +85,17 @@ export class FaultStage {
   readonly #t: Test;
   readonly #dir: string;
   readonly #databaseUrl: string;
-  readonly #compileCache: string;
   readonly #faults: number;
 
   private constructor(
     t: Test,
-    parts: { dir: string; db: Database; databaseUrl: string; house: FaultHouse; rules: readonly FaultRule[] },
+    parts: { dir: string; db: Database; databaseUrl: string; rules: readonly FaultRule[] },
   ) {
     this.#t = t;
     this.#dir = parts.dir;
     this.dataDir = join(parts.dir, 'data');
     this.db = parts.db;
     this.#databaseUrl = parts.databaseUrl;
-    this.#compileCache = parts.house.compileCache;
     this.#faults = parts.rules.length;
     // What the recorder has synced is known from outside: nothing of it may ever be missing.
     const keep: FaultRule = { op: 'datasync', path: LOG, act: 'keep', argv: ARGV.capture };
@@ -103,7 +105,7 @@ export class FaultStage {
   static async open(
     t: Test,
     house: FaultHouse,
-    rulesOf: (flag: (since: Since) => string) => readonly FaultRule[],
+    rulesOf: (flag: (name: string) => string) => readonly FaultRule[],
   ): Promise<FaultStage> {
     const dir = await mkdtemp(join(tmpdir(), 'verbatim-fault-'));
     t.teardown(() => rm(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
@@ -111,43 +113,64 @@ export class FaultStage {
     const databaseUrl = await house.database();
     const db = await openDatabase({ url: databaseUrl, log: silentLog, poolSize: 1 });
     t.teardown(() => db.close());
-    const rules = rulesOf((since) => join(dir, since));
-    return new FaultStage(t, { dir, db, databaseUrl, house, rules });
+    const rules = rulesOf((name) => join(dir, name));
+    return new FaultStage(t, { dir, db, databaseUrl, rules });
   }
 
-  /** A daemon that meets the fault (`true`), or one whose disk is well. */
-  start(order: { call: boolean; finalises?: boolean }, meetsFault: boolean): FaultDaemon {
+  /** A daemon, with a recorder and a finaliser unless told otherwise; one that meets the faults, or whose disk is well. */
+  start(
+    meetsFaults: boolean,
+    order: Partial<FaultOrder> = {},
+    settings: NodeJS.ProcessEnv = {},
+  ): FaultDaemon {
     const { dataDir } = this;
-    const env = {
-      NODE_COMPILE_CACHE: this.#compileCache,
-      VERBATIM_LOG_LEVEL: process.env.FAULT_LOG ?? 'silent',
-      // A dead finaliser's recording is handed on as soon as it may be.
-      VERBATIM_RECORDER_FINALISE_LOCK_SECONDS: '5',
-      ...(meetsFault ? this.plan.env : {}),
-    };
-    const whole = { dataDir, databaseUrl: this.#databaseUrl, finalises: true, ...order };
+    const env = { ...this.#env(meetsFaults), ...settings };
+    const whole = { dataDir, databaseUrl: this.#databaseUrl, records: true, finalises: true, ...order };
     return FaultDaemon.start(this.#t, whole, env);
   }
 
-  /** From now on the fault may come. */
-  async raise(since: Since): Promise<void> {
-    await writeFile(join(this.#dir, since), '');
+  /**
+   * A recorder and a finaliser that no daemon started, as on other machines: they outlive every daemon. Gone when the
+   * answer is called, at the latest with the test.
+   */
+  startWorkers(): () => Promise<void> {
+    const stops = WORKERS.map(({ flags, role }) => {
+      const child = spawn(process.execPath, [...flags, join(ROOT, 'recorder-worker/main.ts'), role], {
+        env: { PATH: process.env.PATH, ...this.#env(true) },
+        stdio: 'ignore',
+      });
+      const exited = once(child, 'exit');
+      this.#t.teardown(() => child.kill('SIGKILL'));
+      return async (): Promise<void> => {
+        child.kill('SIGTERM');
+        await exited;
+      };
+    });
+    return async () => {
+      await Promise.all(stops.map((stop) => stop()));
+    };
   }
 
-  /** The disk is well again. */
-  async lower(since: Since): Promise<void> {
-    await rm(join(this.#dir, since), { force: true });
+  #env(meetsFaults: boolean): NodeJS.ProcessEnv {
+    return {
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
+      VERBATIM_DATA_DIR: this.dataDir,
+      VERBATIM_DATABASE_URL: this.#databaseUrl,
+      VERBATIM_LOG_LEVEL: process.env.FAULT_LOG ?? 'silent',
+      // A dead finaliser's recording is handed on as soon as it may be.
+      VERBATIM_RECORDER_FINALISE_LOCK_SECONDS: '5',
+      ...(meetsFaults ? this.plan.env : {}),
+    };
   }
 
-  hasRaised(since: Since): boolean {
-    return existsSync(join(this.#dir, since));
+  /** From now on the faults with this flag may come. */
+  async raise(flag: string): Promise<void> {
+    await writeFile(join(this.#dir, flag), '');
   }
 
-  /** How often the fault came. */
-  get struck(): number {
-    let count = 0;
-    for (let rule = 0; rule < this.#faults; rule += 1) count += this.plan.acted(rule);
-    return count;
+  /** What they befell is well again. */
+  async lower(flag: string): Promise<void> {
+    await rm(join(this.#dir, flag), { force: true });
   }
 
   /** Commits that the recorder has synced so far. */

@@ -1,5 +1,6 @@
 import type { Test } from 'tap';
-import { assertOutcome } from './fault-checks.ts';
+import { assertFolder, assertRecording } from './fault-checks.ts';
+import type { FaultDaemon } from './fault-daemon.ts';
 import { waitFor } from './fault-daemon.ts';
 import type { FaultRule } from './fault-plan.ts';
 import type { FaultHouse, FaultProcess, Since } from './fault-stage.ts';
@@ -32,8 +33,7 @@ interface Row {
   /** Of the file; which process does it. */
   path: string;
   process: FaultProcess;
-  nth?: number;
-  /** Without it the fault may come from the first moment on. */
+  /** Without it the fault may come from before the call on. */
   since?: Since;
   /** What the two have at the end: a recording, or none because neither heard the other. */
   ends: 'available' | 'unheard';
@@ -156,6 +156,16 @@ const TABLE: readonly Row[] = [
     process: 'finalise',
     ends: 'available',
   },
+  // First of the daemon's: the words of a statement are sent once on each connection.
+  {
+    step: 'status: row',
+    when: 'before',
+    victims: DAEMON,
+    op: 'send',
+    path: 'update recordings.{1,300}"entry_index"=',
+    process: 'daemon',
+    ends: 'available',
+  },
   {
     step: 'write-ahead of a consent',
     when: 'half',
@@ -163,7 +173,6 @@ const TABLE: readonly Row[] = [
     op: 'write',
     path: '/ledger/wal/',
     process: 'daemon',
-    nth: 2,
     ends: 'unheard',
   },
   {
@@ -173,7 +182,6 @@ const TABLE: readonly Row[] = [
     op: 'datasync',
     path: '/ledger/wal/',
     process: 'daemon',
-    nth: 2,
     ends: 'unheard',
   },
   {
@@ -284,85 +292,130 @@ const TABLE: readonly Row[] = [
     process: 'daemon',
     ends: 'available',
   },
-  {
-    step: 'status: row',
-    when: 'before',
-    victims: DAEMON,
-    op: 'send',
-    path: 'update recordings.{1,300}"entry_index"=',
-    process: 'daemon',
-    ends: 'available',
-  },
 ];
 
 const ACT = { recorder: 'kill', daemon: 'kill-parent', both: 'kill-both' } as const;
-/** So many commits make a call that is worth to be killed. */
-const COMMITS = 3;
+/** So many commits once it is recorded make a call that is worth to be killed: up to a second each. */
+const COMMITS = 1;
+/** Chains of rows at the same time, of each process: they wait for much of their time. */
+const CHAINS: Readonly<Record<FaultProcess, number>> = { capture: 3, daemon: 2, finalise: 2 };
 
-/** Runs the rows of the steps that this process takes, all or some; `migrate` makes the queue's tables. */
-export async function testFaults(
-  t: Test,
-  process: FaultProcess,
-  migrate: (databaseUrl: string) => Promise<void>,
-  isMeant: (since: Since | undefined) => boolean = () => true,
-): Promise<void> {
-  const house = await faultHouse(t, migrate);
-  for (const row of TABLE) {
-    if (row.process !== process || !isMeant(row.since)) continue;
-    for (const victim of row.victims) {
-      const who =
-        victim === 'both'
-          ? `${process === 'finalise' ? 'finaliser' : 'recorder'} and daemon`
-          : `the ${victim}`;
-      t.test(`F23 F35 kill -9 of ${who}, ${row.when} ${row.step} (${row.path})`, { buffered: true }, (t) =>
-        kill(t, house, row, victim),
-      );
-    }
-  }
+/** One row with one victim. */
+interface Kill {
+  row: Row;
+  victim: Victim;
 }
 
-async function kill(t: Test, house: FaultHouse, row: Row, victim: Victim): Promise<void> {
-  const { since } = row;
-  const stage = await FaultStage.open(t, house, (flag) => [
-    {
+/**
+ * Runs the rows of the steps that these processes take, in chains side by side. The rows of a chain follow each other in one
+ * data folder: the daemon that is started after one fault places the next call. `migrate` makes the queue's tables.
+ */
+export async function testFaults(
+  t: Test,
+  processes: readonly FaultProcess[],
+  migrate: (databaseUrl: string) => Promise<void>,
+): Promise<void> {
+  const chains = processes.flatMap(chainsOf);
+  const house = await faultHouse(t, migrate, chains.length);
+  for (const { title, kills } of chains) t.test(title, { buffered: true }, (t) => testChain(t, house, kills));
+}
+
+function chainsOf(process: FaultProcess): { title: string; kills: Kill[] }[] {
+  const kills = TABLE.filter((row) => row.process === process).flatMap((row) =>
+    row.victims.map((victim) => ({ row, victim })),
+  );
+  const length = Math.ceil(kills.length / CHAINS[process]);
+  return Array.from({ length: CHAINS[process] }, (_, n) => ({
+    title: `steps of the ${process}, part ${n + 1}`,
+    kills: kills.slice(n * length, (n + 1) * length),
+  }));
+}
+
+async function testChain(t: Test, house: FaultHouse, kills: readonly Kill[]): Promise<void> {
+  const stage = await FaultStage.open(t, house, (flag) =>
+    kills.map(({ row, victim }, i) => ({
       op: row.op,
       path: row.path,
       when: row.when,
       // In the daemon itself there is no parent to kill: it is the victim.
       act: row.process === 'daemon' ? 'kill' : ACT[victim],
       argv: ARGV[row.process],
-      ...(row.nth === undefined ? {} : { nth: row.nth }),
-      ...(since === undefined ? {} : { whileExists: flag(since) }),
-    },
-  ]);
-  const dies = victim !== 'recorder';
-  // A daemon that dies while the call goes on has nothing to finalise.
-  const finalises = !(dies && row.process === 'capture' && since !== 'hung up');
-  const first = stage.start({ call: true, finalises }, true);
-  await first.until('placed');
-  const placed = first.heard('placed');
-  if (placed === undefined) throw new Error('it ended before it had placed a call');
+      whileExists: flag(flagOf(i)),
+    })),
+  );
+  // Where the daemon alone is the victim its workers need not be started again and again: they are not its children.
+  const isAlone = kills.every(({ row }) => row.process === 'daemon');
+  const stopWorkers = isAlone ? stage.startWorkers() : undefined;
+  const begin = () => stage.start(true, isAlone ? { records: false, finalises: false } : {});
+  let daemon = begin();
+  for (const [i, kill] of kills.entries())
+    await t.test(titleOf(kill), async (t) => {
+      try {
+        daemon = await meet(t, stage, daemon, {
+          ...kill,
+          begin,
+          flag: flagOf(i),
+          struck: () => stage.plan.acted(i),
+        });
+      } catch (error) {
+        // The rows behind it have not failed.
+        await stage.lower(flagOf(i));
+        await daemon.kill();
+        daemon = begin();
+        throw error;
+      }
+    });
+  await daemon.close();
+  await stopWorkers?.();
+  await assertFolder(t, stage);
+}
+
+const flagOf = (kill: number): string => `kill-${kill}`;
+
+function titleOf({ row, victim }: Kill): string {
+  const worker = row.process === 'finalise' ? 'finaliser' : 'recorder';
+  const who = victim === 'both' ? `${worker} and daemon` : `the ${victim}`;
+  return `F23 F35 kill -9 of ${who}, ${row.when} ${row.step} (${row.path})`;
+}
+
+/** The call, and the fault in it. Answers the daemon that runs afterwards. */
+async function meet(
+  t: Test,
+  stage: FaultStage,
+  first: FaultDaemon,
+  {
+    row,
+    victim,
+    begin,
+    flag,
+    struck,
+  }: Kill & { begin: () => FaultDaemon; flag: string; struck: () => number },
+): Promise<FaultDaemon> {
+  const { since } = row;
+  // Its start is no step of a call.
+  await first.until('ready');
+  if (since === undefined) await stage.raise(flag);
+  const { recordingId, callId } = await first.place();
   if ((await first.until('armed', 'lost')) === 'armed') {
-    await stage.raise('armed');
+    const before = stage.commits;
+    if (since === 'armed') await stage.raise(flag);
     // A fault in mid-call ends it; to all others comes the hang-up, when something is recorded.
     await waitFor(
       'the fault, or commits',
-      () => stage.struck > 0 || first.isOver || (since !== 'armed' && stage.commits >= COMMITS),
+      () => struck() > 0 || first.isOver || (since !== 'armed' && stage.commits >= before + COMMITS),
     );
-    await stage.raise('hung up');
-    if (since !== 'armed') first.say('hang up');
+    if (since === 'hung up') await first.hangUp(() => stage.raise(flag));
+    else if (since === undefined) await first.hangUp();
   }
   // The fault comes by itself; nothing but the process that dies of it announces it.
-  await waitFor('the fault', () => stage.struck > 0 || first.isOver);
-  if (!t.equal(stage.struck, 1, 'the fault happened')) return;
+  await waitFor('the fault', () => struck() > 0 || first.isOver);
+  if (struck() !== 1) throw new Error('the fault did not happen');
   let running = first;
-  if (dies) {
+  if (victim !== 'recorder') {
     await first.exited;
-    running = stage.start({ call: false }, false);
+    running = begin();
   }
-  const { recordingId, callId } = placed;
   const ended = await stage.end(recordingId, callId);
-  await running.close();
 
   if (row.ends === 'available')
     t.equal(ended?.state, 'available', `${ended?.state}: ${ended?.reason} ${ended?.detail}`);
@@ -376,7 +429,8 @@ async function kill(t: Test, house: FaultHouse, row: Row, victim: Victim): Promi
     if (since === 'hung up') t.fail('the recorder had taken all that was sent');
     else t.comment('it died before it could say what was sent');
   }
-  await assertOutcome(t, stage, { recordingId, callId, ended, heads: first.heads, sentPerLeg });
+  await assertRecording(t, stage, { recordingId, callId, ended, heads: first.heads, sentPerLeg });
+  return running;
 }
 
 const UNHEARD = /^(not_armed|recorder_unavailable)$/;

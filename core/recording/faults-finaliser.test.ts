@@ -1,6 +1,0 @@
-import t from 'tap';
-import { testFaults } from '../test/fault-table.ts';
-import { migrateQueue } from './backend.ts';
-
-// The rows of the fault table at the steps of the finaliser.
-await testFaults(t, 'finalise', (databaseUrl) => migrateQueue({ databaseUrl }));
