@@ -121,6 +121,20 @@ t.test('F16 F23 what breaks in mid-call', { skip: whyNot() ?? false }, async (t)
     await bob.ends();
   });
 
+  await t.test(
+    'F16 a tab of Firefox that is closed says goodbye: the other side is told at once',
+    async (t) => {
+      await start('voice');
+      const since = performance.now();
+      await bob.tab.close();
+      t.match(await alice.ends(), { reason: 'hangup' }, 'as if it had hung up');
+      const ms = performance.now() - since;
+      t.ok(ms < GRACE_MS, `after ${Math.round(ms)} ms, and not after the grace period`);
+      await bob.close();
+      bob = await theatre.party('bob', 'Firefox');
+    },
+  );
+
   await t.test('F23 both tabs close in mid-call, and the recording of what was said appears', async (t) => {
     const recordingId = await start('secure');
     await Promise.all([alice.hears(100), bob.hears(100)]);
