@@ -18,11 +18,12 @@ t.teardown(async () => {
   await client.remove();
 });
 
+/** Colours do not depend on the width: so axe looks at each colour scheme once, and at each width. */
 const LOOKS = [
-  { colorScheme: 'light', width: 1280, dir: 'ltr' },
-  { colorScheme: 'dark', width: 1280, dir: 'ltr' },
-  { colorScheme: 'light', width: 320, dir: 'rtl' },
-  { colorScheme: 'dark', width: 320, dir: 'ltr' },
+  { colorScheme: 'light', width: 1280, dir: 'ltr', axe: true },
+  { colorScheme: 'dark', width: 1280, dir: 'ltr', axe: false },
+  { colorScheme: 'light', width: 320, dir: 'rtl', axe: false },
+  { colorScheme: 'dark', width: 320, dir: 'ltr', axe: true },
 ] as const;
 
 for (const state of STATES) {
@@ -34,15 +35,14 @@ for (const state of STATES) {
     t.teardown(close);
     await page.emulateMedia({ reducedMotion: 'reduce' });
     await state.show(page, script);
-    for (const { colorScheme, width, dir } of LOOKS) {
+    for (const { colorScheme, width, dir, axe } of LOOKS) {
       const look = `${colorScheme}, ${width} px, ${dir}`;
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       await page.setViewportSize({ width, height: 720 });
       await page.evaluate((to) => {
         document.documentElement.dir = to;
       }, dir);
-      const found = await axeFindings(page);
-      t.strictSame(found, [], look);
+      if (axe) t.strictSame(await axeFindings(page), [], look);
       const cut = await page.evaluate(() => {
         const boxes = [...document.querySelectorAll('*')].flatMap(({ shadowRoot }) => [
           ...(shadowRoot?.querySelectorAll('[part~=popup], [part~=menu], [part~=consent]') ?? []),
