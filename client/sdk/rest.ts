@@ -74,7 +74,10 @@ export class Rest {
     format: RecordingFormat = 'webm',
   ): Promise<string> {
     const path = `/v1/recordings/${encodeURIComponent(recordingId)}/grants`;
-    const grant = await this.#fetch<Grant>(path, { disposition, format });
+    const grant = await this.#fetch<Grant>(path, {
+      disposition,
+      ...(format === 'webm' ? {} : { format }),
+    });
     return new URL(grant.url, this.#options.origin).href;
   }
 

@@ -222,8 +222,9 @@ export class Endings {
       if (this.#closed) return;
       if (this.#parts.runs(recordingId)) continue;
       // Work that is under way on it, or an event that is on its way, gets until the next look.
-      if (this.#parts.chains.has(recordingId) || Date.now() - row.updatedAt.getTime() < this.#parts.sweepMs)
-        continue;
+      // A time that is far ahead is of before the clock was set back, and gets no such grace.
+      const ageMs = Math.abs(Date.now() - row.updatedAt.getTime());
+      if (this.#parts.chains.has(recordingId) || ageMs < this.#parts.sweepMs) continue;
       if (row.report !== null) {
         await this.#parts.chains.inOrder(recordingId, () => this.#finish(row));
         continue;
