@@ -8,6 +8,8 @@ export interface AppRow {
   recordingEnabled: boolean;
   ringTimeoutMs: number;
   allowedOrigins: string[];
+  /** F32: after so many days a recording expires; null: it is kept for ever. */
+  retentionDays: number | null;
   createdAt: Date;
 }
 
@@ -36,7 +38,7 @@ export interface DisclosureRow {
 
 const appColumns = (sql: Queryable) => sql`
   id, name, recording_enabled as "recordingEnabled", ring_timeout_ms as "ringTimeoutMs",
-  allowed_origins as "allowedOrigins", created_at as "createdAt"`;
+  allowed_origins as "allowedOrigins", retention_days as "retentionDays", created_at as "createdAt"`;
 const keyColumns = (sql: Queryable) => sql`
   kid, app_id as "appId", algorithm, secret_sealed as "secretSealed", public_jwk as "publicJwk",
   created_at as "createdAt", revoked_at as "revokedAt"`;
@@ -73,6 +75,12 @@ export async function setAppRecording(db: Database, id: string, enabled: boolean
 /** The origins whose pages may open a signaling socket for this app. False when there is no such app. */
 export async function setAppOrigins(db: Database, id: string, origins: readonly string[]): Promise<boolean> {
   const { count } = await db.sql`update apps set allowed_origins = ${[...origins]} where id = ${id}`;
+  return count === 1;
+}
+
+/** F32: null keeps recordings for ever. False when there is no such app. */
+export async function setAppRetention(db: Database, id: string, days: number | null): Promise<boolean> {
+  const { count } = await db.sql`update apps set retention_days = ${days} where id = ${id}`;
   return count === 1;
 }
 
