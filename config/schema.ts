@@ -211,6 +211,7 @@ export const ConfigSchema = Type.Object(
       },
       closed,
     ),
+    removal: Type.Object({ enabled: Type.Boolean({ default: true, expected: 'true or false' }) }, closed),
     scrub: Type.Object(
       {
         megabytesPerSecond: Type.Number({

@@ -31,6 +31,7 @@ import { Bundles, History, Library, Listeners, Timelines, Verifiers } from './li
 import type { MediaServer } from './media/index.ts';
 import { createMediaServer } from './media/index.ts';
 import { RecordingService } from './recording/index.ts';
+import { Removal } from './removal/index.ts';
 import { DeviceRegistry, signaling } from './signaling/index.ts';
 import { Webhooks } from './webhooks/index.ts';
 
@@ -56,6 +57,7 @@ export interface App {
   readonly media: MediaServer;
   readonly calls: CallService;
   readonly evidence: Evidence;
+  readonly removal: Removal;
   /** Ends every call with a reason, waits until their journals are closed, then closes every part. Idempotent. */
   close(): Promise<void>;
 }
@@ -145,6 +147,21 @@ export async function buildApp(options: AppOptions): Promise<App> {
       log,
     });
     tellParties(recording, evidence, devices);
+    const removal = new Removal({
+      db,
+      paths,
+      ledger,
+      alarms,
+      log,
+      enabled: config.removal.enabled,
+      release: async (recordingId) => {
+        library.endRecording(recordingId);
+        evidence.salts.forget(recordingId);
+        await recording.letGo(recordingId);
+      },
+      onChanged: (row) => recording.emit('changed', row),
+    });
+    opened.push({ name: 'removal', close: () => removal.close() });
     const webhooks = new Webhooks({
       db,
       sealKey: secrets.sealKey,
@@ -206,6 +223,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     const recovered = await recording.recover();
     const endedCalls = await calls.recover();
     await enterOwed(evidence, alarms, log);
+    removal.start();
     if (endedCalls > 0 || recovered.recordings > 0 || recovered.unknown.length > 0) {
       log.warn({ endedCalls, ...recovered }, 'took up what an earlier run left open');
     }
@@ -214,7 +232,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       closing ??= closeAll();
       return closing;
     };
-    return { http, recording, media, calls, evidence, close };
+    return { http, recording, media, calls, evidence, removal, close };
   } catch (error) {
     await closeAll();
     throw error;

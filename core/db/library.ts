@@ -88,7 +88,8 @@ export async function findPeaks(
   recordingId: string,
 ): Promise<{ intervalMs: number; levels: number[] } | undefined> {
   const [row] = await db.sql<{ peaks: { intervalMs: number; levels: number[] } | null }[]>`
-    select report->'peaks' as peaks from recordings where id = ${recordingId} and state = 'available'`;
+    select report->'peaks' as peaks from recordings
+    where id = ${recordingId} and state = 'available' and removing_at is null`;
   return row?.peaks ?? undefined;
 }
 

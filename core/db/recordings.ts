@@ -59,7 +59,8 @@ export type RecordingChange =
   | { to: 'processing'; endedAt: Date; reason: string }
   | { to: 'available'; result: Extract<FinaliseResult, { ok: true }>; entryIndex: number | null }
   | { to: 'failed'; reason: string; detail: string }
-  | { to: 'removed' | 'expired'; reason: string };
+  /** Nothing of its content stays in the row. Without a reason its parties are told none. */
+  | { to: 'removed' | 'expired'; reason: string | null };
 
 /** Enters a recording that has not begun, in state `armed`: a recorder is being looked for. */
 export async function insertRecording(db: Database, recording: NewRecording): Promise<void> {
@@ -99,7 +100,7 @@ export async function changeRecording(
     const report = change.to === 'available' ? sql.json(change.result) : null;
     const [row] = await sql<RecordingRow[]>`
       update recordings
-      set ${sql(columns)}, report = coalesce(${report}, report), updated_at = now()
+      set ${sql(columns)}, ${report === null ? sql`` : sql`report = coalesce(${report}, report),`} updated_at = now()
       where id = ${recordingId}
       returning ${sql.unsafe(COLUMNS)}`;
     return row ?? null;
@@ -184,7 +185,7 @@ export async function reopenRecording(
   const [row] = await db.sql<RecordingRow[]>`
     update recordings set state = 'processing', detail = null, entry_index = null, updated_at = now(),
       reason = coalesce((select end_reason from calls c where c.id = recordings.call_id), 'retried')
-    where id = ${recordingId} and state = 'failed' and reason in ${db.sql([...reasons])}
+    where id = ${recordingId} and state = 'failed' and removing_at is null and reason in ${db.sql([...reasons])}
       and (entry_index is not null or exists (
         select from calls c where c.id = recordings.call_id and c.evidence = 'none'))
     returning ${db.sql.unsafe(COLUMNS)}`;
@@ -211,7 +212,7 @@ const COLUMNS = `id as "recordingId", call_id as "callId", app_id as "appId", ch
   started_at as "startedAt", ended_at as "endedAt", duration_ms as "durationMs", size_bytes as "sizeBytes",
   sha256, format, report, entry_index as "entryIndex", updated_at as "updatedAt"`;
 
-function columnsOf(change: RecordingChange): Record<string, string | number | Date> {
+function columnsOf(change: RecordingChange): Record<string, string | number | Date | null> {
   switch (change.to) {
     case 'capturing':
       return { state: change.to, recorder_id: change.recorderId, started_at: change.startedAt };
@@ -229,7 +230,15 @@ function columnsOf(change: RecordingChange): Record<string, string | number | Da
     case 'failed':
       return { state: change.to, reason: change.reason, detail: change.detail };
     default:
-      return { state: change.to, reason: change.reason };
+      return {
+        state: change.to,
+        reason: change.reason,
+        detail: null,
+        sha256: null,
+        size_bytes: null,
+        format: null,
+        report: null,
+      };
   }
 }
 

@@ -130,5 +130,5 @@ function living(db: Database, now: Date) {
     s.id = g.session_id and r.id = g.recording_id
     and g.ended_at is null and g.ends_at > ${now}
     and s.ended_at is null and s.expires_at > ${now}
-    and r.state = 'available' and g.user_id in (r.caller_id, r.callee_id)`;
+    and r.state = 'available' and r.removing_at is null and g.user_id in (r.caller_id, r.callee_id)`;
 }

@@ -25,6 +25,10 @@ export const ALARM_KINDS = {
   recording_fault: 'a recording does not fit its evidence',
   /** A client's receipt, signed here, is not in the journal. */
   receipt_mismatch: 'a signed head is missing from its journal',
+  /** A recording that was to go could not be destroyed, or files of one that is gone came back. */
+  removal_fault: 'a removal is not clean',
+  /** The machine's clock is ahead of the time that went by: retention waits for somebody who knows what time it is. */
+  clock_jump: 'the clock is far ahead, and retention does not follow it',
   /** The background check found a difference. */
   scrub_fault: 'stored evidence does not verify',
 } as const;

@@ -26,8 +26,19 @@ export interface RecordingFacts {
   recovered?: { index: number; journals: readonly JournalStateBody[] };
   /** Its files are to go, or are gone. */
   removed?: { index: number; done: boolean };
+  /** The one entry after which they may go. */
+  exec?: { index: number };
 }
 
+/** A removal: who asked for it, and who else approved that very request. */
+interface Order {
+  requestedBy: string | undefined;
+  /** Leaf hash of the request, hex. */
+  request: string;
+  approvedBy?: string;
+}
+
+const ORDER = /^removal:([!-~]{1,120})$/;
 const SUBJECT = /^rec:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 /** NTP corrects less than this without anybody noticing. */
 const CLOCK_STEP_MS = 2_000;
@@ -42,6 +53,8 @@ export class FactsReader {
   unread = 0;
   /** Heads of the access log that the ledger keeps. */
   readonly anchors: Anchor[] = [];
+  /** What the ledger knows of legal orders: whether two people stood behind one when it was executed. */
+  readonly #orders = new Map<string, Order>();
   readonly #mine: (recordingId: string) => boolean;
   readonly #findings: FindingSink | undefined;
   #last: { ms: number; mono: number; boot: string } | undefined;
@@ -55,6 +68,8 @@ export class FactsReader {
   add(index: number, hash: Buffer, entry: Entry): void {
     this.#clock(index, entry);
     if (entry.t === 'audit.anchor') this.#anchor(index, entry);
+    const order = ORDER.exec(entry.sub)?.[1];
+    if (order !== undefined) this.#order(order, hash, entry);
     const recording = SUBJECT.exec(entry.sub)?.[1];
     if (recording === undefined || !this.#mine(recording)) return;
     let facts = this.recordings.get(recording);
@@ -65,7 +80,29 @@ export class FactsReader {
     const problem = take(facts, index, hash, entry);
     if (this.unread > 0) return;
     if (problem !== undefined) this.#fault('entry_body', index, recording, problem);
-    this.#order(facts, index, entry);
+    this.#sequence(facts, index, entry);
+    this.#removal(facts, index, entry);
+  }
+
+  #order(id: string, hash: Buffer, { t, actor, d }: Entry): void {
+    const who = typeof actor.id === 'string' ? actor.id : undefined;
+    if (t === 'removal.request') this.#orders.set(id, { requestedBy: who, request: hash.toString('hex') });
+    const known = this.#orders.get(id);
+    const isOther = who !== undefined && who !== known?.requestedBy;
+    if (t === 'removal.approve' && known !== undefined && isOther && d.request === known.request)
+      known.approvedBy = who;
+  }
+
+  /** Files go for a reason that stands before: a period, or an order that two people stood behind. */
+  #removal({ recording, exec }: RecordingFacts, index: number, { t, d }: Entry): void {
+    const fault = (problem: string): void => this.#fault('removal', index, recording, problem);
+    if ((t === 'removal.done' || t === 'expired') && exec === undefined)
+      fault('the recording was removed without an entry before that says so');
+    if (t !== 'removal.exec' || d.cause === 'retention') return;
+    const order = typeof d.removal === 'string' ? this.#orders.get(d.removal) : undefined;
+    if (order === undefined) fault('the recording is removed under an order that the ledger does not have');
+    else if (order.approvedBy === undefined)
+      fault('the recording is removed under an order that no second person approved');
   }
 
   #anchor(index: number, { d: { size, root } }: Entry): void {
@@ -80,7 +117,7 @@ export class FactsReader {
   }
 
   /** Consents, start, final: nothing that needs the one before may come first. */
-  #order({ recording, consents, start }: RecordingFacts, index: number, { t }: Entry): void {
+  #sequence({ recording, consents, start }: RecordingFacts, index: number, { t }: Entry): void {
     const fault = (problem: string): void => this.#fault('entry_order', index, recording, problem);
     const both = consents.caller !== undefined && consents.callee !== undefined;
     if (t === 'call.start' && !both) fault('the call started before both consents were entered');
@@ -159,9 +196,12 @@ function take(facts: RecordingFacts, index: number, hash: Buffer, entry: Entry):
       return undefined;
     }
     case 'removal.exec':
+      facts.exec = { index };
+      facts.removed ??= { index, done: false };
+      return undefined;
     case 'removal.done':
     case 'expired':
-      facts.removed = { index, done: t !== 'removal.exec' };
+      facts.removed = { index, done: true };
       return undefined;
     default:
       return undefined;

@@ -72,13 +72,16 @@ export async function auditRecording(audit: RecordingAudit): Promise<void> {
 /** `removal.done` is written when the files are gone; `removal.exec` before they go. */
 async function auditRemoved(audit: RecordingAudit): Promise<void> {
   const { removed } = audit.facts;
-  if (removed?.done !== true) return;
-  for (const kind of ['hdr', 'salt', 'evd'] as const) {
+  if (removed === undefined) return;
+  if (!removed.done) {
+    const problem = 'is being removed; if it still is after the server has run, it was interrupted';
+    if (audit.files.hdr) note(audit, 'unfinished', 'hdr', problem, removed.index);
+    return;
+  }
+  for (const kind of ['hdr', 'salt', 'evd', 'pay'] as const) {
     if ((await statOf(pathOf(audit, kind))) !== undefined)
       fault(audit, 'not_removed', kind, 'is still there, although the recording was removed', removed.index);
   }
-  if ((await statOf(pathOf(audit, 'pay'))) !== undefined)
-    note(audit, 'not_removed', 'pay', 'is still there; without its header nobody can open it', removed.index);
 }
 
 /** Sealed files of a recording that is not final: made before a crash, or being made. */

@@ -20,6 +20,7 @@ export const FINDING_KINDS = {
   verifier: 'verifiers that are not what their name says',
   audio: 'audio that is not what was entered',
   not_removed: 'files of removed recordings',
+  removal: 'removals that nobody ordered',
   quarantine: 'quarantined files',
   access_log: 'the log of who listened contradicts itself or the ledger',
   signer_memory: 'the memory of the signer',

@@ -71,10 +71,15 @@ export class Salts {
     return salt;
   }
 
-  /** Nothing that was entered of this recording can be opened from then on. Durable on return. */
-  async destroy(recordingId: string): Promise<void> {
+  /** Takes it out of memory; whoever removes the file does that first and afterwards. */
+  forget(recordingId: string): void {
     this.#cached.get(recordingId)?.fill(0);
     this.#cached.delete(recordingId);
+  }
+
+  /** Nothing that was entered of this recording can be opened from then on. Durable on return. */
+  async destroy(recordingId: string): Promise<void> {
+    this.forget(recordingId);
     await unlinkDurable(this.#paths.salt(recordingId));
   }
 

@@ -87,6 +87,8 @@ export const ERROR_ADVICE: { readonly [C in ErrorCode]: string } = {
   recording_failed: 'There is nothing to play; `reason` of the recording says why.',
   no_evidence: 'Offer the audio only.',
   format_unavailable: 'Ask for another format; the file as it was recorded is always there.',
+  held: 'The message names the hold; two admins can release it.',
+  removal_disabled: 'The operator can turn it on: `removal.enabled`.',
   grant_invalid: 'Ask for a new address, in the same browser.',
   shutting_down: 'Try again in a minute; the SDK connects by itself.',
   unavailable: 'Try again in a moment; the operator looks at `/v1/health`.',

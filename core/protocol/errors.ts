@@ -144,6 +144,18 @@ export const ERRORS = {
     fault: 'caller',
     title: 'This recording cannot be had in this format',
   },
+  held: {
+    status: 409,
+    rpc: -32045,
+    fault: 'operator',
+    title: 'A legal hold keeps this recording',
+  },
+  removal_disabled: {
+    status: 403,
+    rpc: -32046,
+    fault: 'operator',
+    title: 'Legal removal is turned off on this server',
+  },
   grant_invalid: {
     status: 403,
     rpc: -32042,

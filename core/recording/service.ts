@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { CaptureJob, RecorderEvent } from '#protocol';
 import { RECORDER_TIMES, VerbatimError } from '#protocol';
 import type { DataPaths } from '#store';
@@ -54,6 +55,9 @@ const RELEASE_TIMEOUT_MS = 8_000;
 const STUCK_MS = 900_000;
 const MAX_RECOVERED = 100_000;
 const RECOVER_AT_ONCE = 16;
+/** How long a finished finaliser may take to let go of its job. */
+const LET_GO_MS = 10_000;
+const LET_GO_POLL_MS = 100;
 /** Epochs that one search may find taken, by earlier recorders that opened them by themselves. */
 const MAX_EPOCH_TRIES = 8;
 
@@ -465,6 +469,26 @@ export class RecordingService extends EventEmitter<{
       await this.#endings.change(recordingId, { to: 'processing', endedAt: new Date(), reason });
       await this.#endings.finalise(recordingId, callId);
     });
+  }
+
+  /**
+   * The recording is about to be destroyed: no finaliser works on it when this resolves, and none begins.
+   * @throws VerbatimError `conflict` while one has it and does not come to its end
+   */
+  async letGo(recordingId: string): Promise<void> {
+    const until = performance.now() + LET_GO_MS;
+    for (;;) {
+      try {
+        await this.#queue.clearFinalise(recordingId);
+        break;
+      } catch (error) {
+        // A job is locked for a moment after its result came.
+        if (performance.now() > until)
+          throw new VerbatimError('conflict', 'a finaliser still works on it', { cause: error });
+        await delay(LET_GO_POLL_MS);
+      }
+    }
+    this.#recovery.settled(recordingId);
   }
 
   #assertOpen(): void {

@@ -68,4 +68,5 @@ export type { SealFileOptions, SealResult } from './seal-file.ts';
 export { removeSealingLeftovers, sealFile, sealingTemporaries } from './seal-file.ts';
 export type { OpenSealedOptions, SealedFile } from './sealed.ts';
 export { openSealed } from './sealed.ts';
+export { shredFile } from './shred.ts';
 export { assertFreeSpace, freeSpace } from './space.ts';

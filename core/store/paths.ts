@@ -15,6 +15,8 @@ export interface DataPaths {
   readonly quarantine: string;
   /** Verifiers that evidence bundles carry, by the SHA-256 of their bytes: an old bundle stays the same bytes. */
   readonly verifiers: string;
+  /** Documents of legal orders, sealed. */
+  readonly orders: string;
   readonly postgres: string;
   readonly logs: string;
   /** The server's age identity. */
@@ -34,6 +36,8 @@ export interface DataPaths {
   hdr(recordingId: string): string;
   /** The recording's salt: hides the parties and the content in the ledger, and dies with the header. */
   salt(recordingId: string): string;
+  /** The sealed document of a legal order. */
+  order(removalId: string): { pay: string; hdr: string };
   /** What opens the ledger's commitment of an available recording: hashes, coverage, the covering checkpoint. */
   evidence(recordingId: string): string;
 }
@@ -44,6 +48,7 @@ export function dataPaths(dataDir: string): DataPaths {
   const journals = join(dataDir, 'journals');
   const wal = join(dataDir, 'wal');
   const recordings = join(dataDir, 'recordings');
+  const orders = join(dataDir, 'orders');
   return {
     dataDir,
     secrets,
@@ -54,6 +59,7 @@ export function dataPaths(dataDir: string): DataPaths {
     ledger: join(dataDir, 'ledger'),
     quarantine: join(dataDir, 'quarantine'),
     verifiers: join(dataDir, 'verifiers'),
+    orders,
     ledgerKey: join(secrets, 'ledger.key'),
     ledgerVkeys: join(keys, 'ledger.vkeys'),
     postgres: join(dataDir, 'postgres'),
@@ -67,6 +73,7 @@ export function dataPaths(dataDir: string): DataPaths {
     hdr: (recordingId) => join(recordings, `${recordingId}.hdr`),
     salt: (recordingId) => join(recordings, `${recordingId}.salt`),
     evidence: (recordingId) => join(recordings, `${recordingId}.evd`),
+    order: (removalId) => ({ pay: join(orders, `${removalId}.pay`), hdr: join(orders, `${removalId}.hdr`) }),
   };
 }
 

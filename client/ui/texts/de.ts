@@ -235,6 +235,14 @@ export const de: Texts = {
       what: 'Diese Aufnahme gibt es nicht in diesem Format.',
       todo: 'Nehmen Sie ein anderes.',
     },
+    held: {
+      what: 'Diese Aufnahme steht unter einer rechtlichen Aufbewahrungspflicht.',
+      todo: 'Sie kann erst nach deren Aufhebung entfernt werden.',
+    },
+    removal_disabled: {
+      what: 'Das Entfernen auf rechtliche Anordnung ist auf diesem Server abgeschaltet.',
+      todo: OPERATOR,
+    },
     grant_invalid: { what: 'Diese Adresse ist abgelaufen.', todo: 'Öffnen Sie die Aufnahme noch einmal.' },
     shutting_down: { what: 'Der Anrufserver startet neu.', todo: 'Versuchen Sie es gleich noch einmal.' },
     unavailable: { what: 'Der Anrufserver ist nicht verfügbar.', todo: OPERATOR },

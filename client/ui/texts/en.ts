@@ -209,6 +209,11 @@ export const en: Texts = {
     recording_failed: { what: 'There is no recording of this call.' },
     no_evidence: { what: 'There is no evidence bundle of this recording.' },
     format_unavailable: { what: 'This recording cannot be had in this format.', todo: 'Take another one.' },
+    held: {
+      what: 'This recording is kept under a legal hold.',
+      todo: 'It can be removed when the hold is released.',
+    },
+    removal_disabled: { what: 'Removal under a legal order is turned off on this server.', todo: OPERATOR },
     grant_invalid: { what: 'This address has run out.', todo: 'Open the recording again.' },
     shutting_down: { what: 'The call server is restarting.', todo: 'Try again in a moment.' },
     unavailable: { what: 'The call server is not available.', todo: OPERATOR },

@@ -226,6 +226,14 @@ export const es: Texts = {
     recording_failed: { what: 'No hay grabación de esta llamada.' },
     no_evidence: { what: 'No hay paquete de pruebas de esta grabación.' },
     format_unavailable: { what: 'Esta grabación no existe en este formato.', todo: 'Elija otro.' },
+    held: {
+      what: 'Esta grabación está sujeta a una retención legal.',
+      todo: 'Podrá retirarse cuando se levante la retención.',
+    },
+    removal_disabled: {
+      what: 'La retirada por orden legal está desactivada en este servidor.',
+      todo: OPERATOR,
+    },
     grant_invalid: { what: 'Esta dirección ha caducado.', todo: 'Abra la grabación de nuevo.' },
     shutting_down: {
       what: 'El servidor de llamadas se está reiniciando.',

@@ -189,6 +189,8 @@ export const zh: Texts = {
     recording_failed: { what: '此通话没有录音。' },
     no_evidence: { what: '此录音没有证据包。' },
     format_unavailable: { what: '此录音没有这种格式。', todo: '请选择其他格式。' },
+    held: { what: '此录音因法律保全而保留。', todo: '解除保全后才能移除。' },
+    removal_disabled: { what: '此服务器已关闭依法移除功能。', todo: OPERATOR },
     grant_invalid: { what: '此地址已失效。', todo: '请重新打开录音。' },
     shutting_down: { what: '通话服务器正在重启。', todo: '请稍后再试。' },
     unavailable: { what: '通话服务器不可用。', todo: OPERATOR },
