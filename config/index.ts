@@ -10,6 +10,7 @@ export type { Secrets } from './secrets.ts';
 export {
   ensureSecretsDir,
   loadIceSecret,
+  loadMetricsToken,
   loadPassword,
   loadSecretFile,
   loadSecrets,

@@ -58,6 +58,11 @@ export function isIceSecret(text: string): boolean {
   return /^\S{16,256}$/.test(text);
 }
 
+/** What a monitor shows as its bearer token (RFC 6750): what fits into a header, and is not guessed. */
+export function isMetricsToken(text: string): boolean {
+  return /^[A-Za-z0-9._~+/=-]{16,256}$/.test(text);
+}
+
 /** `192.0.2.1` or `10.0.0.0/8`. A prefix of no bits would believe everybody. */
 function isAddressOrNetwork(text: string): boolean {
   const [address = '', prefix, ...rest] = text.split('/');
@@ -212,6 +217,13 @@ export const ConfigSchema = Type.Object(
       closed,
     ),
     removal: Type.Object({ enabled: Type.Boolean({ default: true, expected: 'true or false' }) }, closed),
+    metrics: Type.Object(
+      {
+        enabled: Type.Boolean({ default: true, expected: 'true or false' }),
+        tokenFile: Type.Optional(file('a file with the token that a monitor shows')),
+      },
+      closed,
+    ),
     scrub: Type.Object(
       {
         megabytesPerSecond: Type.Number({

@@ -11,7 +11,14 @@ import {
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { loadConfig, loadIceSecret, loadSecretFile, loadSecrets, SecretError } from './index.ts';
+import {
+  loadConfig,
+  loadIceSecret,
+  loadMetricsToken,
+  loadSecretFile,
+  loadSecrets,
+  SecretError,
+} from './index.ts';
 
 const run = promisify(execFile);
 const FILES = ['access-names.key', 'grant.key', 'postgres.password', 'seal.key'];
@@ -123,5 +130,23 @@ t.test(
     writeFileSync(path, 'correct-horse-battery\n');
     chmodSync(path, 0o644);
     t.throws(() => loadIceSecret(ice), /can be read by other users/);
+  },
+);
+
+t.test(
+  'F52 the token of a monitor comes from a file that only this user can read, or there is none',
+  async (t) => {
+    const path = join(t.testdir({}), 'metrics.token');
+    const { metrics } = loadConfig({ env: { VERBATIM_METRICS_TOKEN_FILE: path } });
+    t.equal(loadMetricsToken(loadConfig({ env: {} }).metrics), undefined);
+    t.throws(() => loadMetricsToken(metrics), /is missing \(metrics\.tokenFile\)/);
+    writeFileSync(path, 'a-token-of-some-length\n', { mode: 0o600 });
+    t.equal(loadMetricsToken(metrics), 'a-token-of-some-length');
+    t.equal(loadMetricsToken({ ...metrics, enabled: false }), undefined);
+    writeFileSync(path, 'two words are not one token\n');
+    t.throws(() => loadMetricsToken(metrics), /does not hold a token/);
+    writeFileSync(path, 'a-token-of-some-length\n');
+    chmodSync(path, 0o640);
+    t.throws(() => loadMetricsToken(metrics), /can be read by other users/);
   },
 );

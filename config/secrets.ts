@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from './schema.ts';
-import { isIceSecret } from './schema.ts';
+import { isIceSecret, isMetricsToken } from './schema.ts';
 
 /** The server's own secrets. They are made on first start and never have a default. */
 export interface Secrets {
@@ -86,6 +86,23 @@ export function loadIceSecret({ turnUrls, secret, secretFile }: Config['ice']): 
   if (!isIceSecret(text)) {
     throw new SecretError(
       `The secret file ${path} does not hold the secret of a relay: 16 to 256 characters without spaces (ice.secretFile).`,
+    );
+  }
+  return text;
+}
+
+/**
+ * The token that a monitor has to show; undefined when none is set, which leaves the metrics to this machine alone.
+ * @throws SecretError when the file is missing, can be read by others, or holds no token
+ */
+export function loadMetricsToken({ enabled, tokenFile }: Config['metrics']): string | undefined {
+  if (!enabled || tokenFile === undefined) return undefined;
+  const text = readSecret(tokenFile);
+  if (text === undefined)
+    throw new SecretError(`The secret file ${tokenFile} is missing (metrics.tokenFile).`);
+  if (!isMetricsToken(text)) {
+    throw new SecretError(
+      `The secret file ${tokenFile} does not hold a token: 16 to 256 letters, digits and . _ ~ + / = - (metrics.tokenFile).`,
     );
   }
   return text;

@@ -20,12 +20,19 @@ import type { IceSettings } from './call/index.ts';
 import { CallService } from './call/index.ts';
 import { currentDisclosure } from './db/calls.ts';
 import type { Database } from './db/index.ts';
-import { directoryOf, holdLock, openDatabase, permissionsFor, startEmbeddedPostgres } from './db/index.ts';
-import { overdueRecordings } from './db/recordings.ts';
-import { AccessLog, Alarms, Evidence, Scrubber } from './evidence/index.ts';
+import {
+  connectionStates,
+  directoryOf,
+  holdLock,
+  openDatabase,
+  permissionsFor,
+  startEmbeddedPostgres,
+} from './db/index.ts';
+import { countRecordings, overdueRecordings } from './db/recordings.ts';
+import { AccessLog, ALARM_KINDS, Alarms, Evidence, Scrubber } from './evidence/index.ts';
 import type { HealthCheck } from './health/index.ts';
-import { healthOf } from './health/index.ts';
-import type { HttpApp } from './http/index.ts';
+import { healthOf, Metrics } from './health/index.ts';
+import type { HttpApp, HttpMetrics } from './http/index.ts';
 import { buildHttp } from './http/index.ts';
 import { Bundles, History, Library, Listeners, Timelines, Verifiers } from './library/index.ts';
 import type { MediaServer } from './media/index.ts';
@@ -40,6 +47,8 @@ export interface AppOptions {
   secrets: Secrets;
   /** What the relays of voice calls know too. */
   iceSecret?: string;
+  /** What a monitor has to show to read the metrics. */
+  metricsToken?: string;
   log: FastifyBaseLogger;
   version: string;
   /** PEM texts, when this server ends TLS itself. */
@@ -70,6 +79,8 @@ const FOLDER_WAIT_MS = 5_000;
 /** Finalising takes a second or two; a burst of a hundred hang-ups some ten seconds. */
 const FINALISE_OVERDUE_MS = 60_000;
 const MEBIBYTE = 1024 * 1024;
+/** More open alarms than this are not told apart any more. */
+const ALARMS_COUNTED = 1_000;
 
 /**
  * The only wiring of the daemon. Parts are opened in the order in which they need each other, and closed in the
@@ -97,13 +108,16 @@ export async function buildApp(options: AppOptions): Promise<App> {
     const db = await openDatabase({ url: databaseUrl, log, poolSize: config.database.poolSize });
     opened.push({ name: 'database', close: () => db.close() });
 
+    const metrics = new Metrics(options.version);
+    opened.push({ name: 'metrics', close: () => metrics.close() });
     const alarms = new Alarms(db, log);
-    const ledger = await openLedger(options, paths, alarms);
+    const ledger = await openLedger(options, paths, alarms, metrics);
     opened.push({ name: 'ledger', close: () => ledger.close() });
     const verifiers = new Verifiers({ paths, builtDir: join(CLIENT_DIR, 'verify') });
     const evidence = new Evidence({ db, paths, ledger, alarms, log, verifier: () => verifiers.keep() });
     opened.push({ name: 'evidence', close: () => evidence.close() });
-    const access = await openAccessLog(options, paths, ledger, alarms);
+    const accessLedger = await openAccessLedger(options, paths, ledger, alarms, metrics);
+    const access = await openAccessLog(options, accessLedger, ledger, alarms);
     opened.push({ name: 'access log', close: () => access.close() });
     const scrubber = Scrubber.start({
       dataDir: config.dataDir,
@@ -133,6 +147,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
         ...(config.call.ringTimeoutMs === undefined ? {} : { ringTimeoutMs: config.call.ringTimeoutMs }),
       },
       ice: iceOf(options),
+      watcher: metrics.calls,
       log,
     });
     const sessions = new Sessions(db);
@@ -144,6 +159,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       openRecording: sealed,
       access,
       bundles: new Bundles({ paths, evidence, verifiers, openRecording: sealed }),
+      watcher: metrics.library,
       log,
     });
     tellParties(recording, evidence, devices);
@@ -168,10 +184,27 @@ export async function buildApp(options: AppOptions): Promise<App> {
       checkpoint: () => ledger.checkpoint,
       allowedNetworks: config.webhooks.allowedNetworks,
       version: options.version,
+      onTried: (outcome, tookMs) => metrics.library.webhook(outcome, tookMs),
       log,
     });
     opened.push({ name: 'webhooks', close: () => webhooks.close() });
     webhooks.start();
+
+    recording.on('changed', (row) => metrics.evidence.changed(row));
+    metrics.watch({
+      calls,
+      devices,
+      media,
+      recording,
+      logs: { evidence: ledger, access: accessLedger },
+      alarms: { kinds: Object.keys(ALARM_KINDS), open: () => alarms.list(ALARMS_COUNTED) },
+      scrubber,
+      recordings: () => countRecordings(db),
+      library,
+      webhooks,
+      database: { poolSize: config.database.poolSize, connections: () => connectionStates(db) },
+      disk: { freeBytes: () => freeBytesOf(config.dataDir) },
+    });
 
     const auth = createAuthenticator({ db, sealKey: secrets.sealKey });
     const origins = new Origins(db);
@@ -197,6 +230,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
           options.version,
           healthChecks({ db, media, recording, ledger, access, alarms, scrubber, config }),
         ),
+      ...(config.metrics.enabled ? { metrics: httpMetrics(metrics, options.metricsToken) } : {}),
       clientDir: CLIENT_DIR,
       ...(demoAllowed(config, log) ? { demo: await openDemo({ db, sealKey: secrets.sealKey }) } : {}),
       signaling: (app) =>
@@ -269,7 +303,12 @@ async function assertDatabaseKept({ dataDir, postgres, recordings, journals }: D
 }
 
 /** Read-only when its files disagree; only a folder that cannot be read at all keeps the server from starting. */
-function openLedger({ config, log, version }: AppOptions, paths: DataPaths, alarms: Alarms): Promise<Ledger> {
+function openLedger(
+  { config, log, version }: AppOptions,
+  paths: DataPaths,
+  alarms: Alarms,
+  metrics: Metrics,
+): Promise<Ledger> {
   const { origin } = config.ledger;
   return Ledger.open({
     paths,
@@ -277,26 +316,37 @@ function openLedger({ config, log, version }: AppOptions, paths: DataPaths, alar
     version,
     log,
     onAlarm: (problem) => void alarms.raise('ledger_fault', 'log', problem),
+    onAppended: (tookMs) => metrics.evidence.appended('evidence', tookMs),
     ...(origin === undefined ? {} : { origin }),
   });
 }
 
 /** The second log of the folder: who listened. Its heads are anchored in the first one. */
-async function openAccessLog(
-  { config, secrets, log, version }: AppOptions,
+function openAccessLedger(
+  { config, log, version }: AppOptions,
   paths: DataPaths,
   main: Ledger,
   alarms: Alarms,
-): Promise<AccessLog> {
-  const ledger = await Ledger.open({
+  metrics: Metrics,
+): Promise<Ledger> {
+  return Ledger.open({
     paths: accessPaths(paths),
     signerDir: accessSignerDir(signerDirOf(config)),
     version,
     log,
     onAlarm: (problem) => void alarms.raise('access_unwritable', 'log', problem),
+    onAppended: (tookMs) => metrics.evidence.appended('access', tookMs),
     // It keeps its name when the first log is begun anew, or when nobody can tell what that one was called.
     newOrigin: `${main.origin}/access`,
   });
+}
+
+async function openAccessLog(
+  { secrets, log }: AppOptions,
+  ledger: Ledger,
+  main: Ledger,
+  alarms: Alarms,
+): Promise<AccessLog> {
   const access = new AccessLog({ ledger, main, nameKey: secrets.accessNameKey, alarms, log });
   await access.checkAnchored();
   // What an earlier run did not come to anchor.
@@ -472,8 +522,7 @@ function healthChecks(parts: {
       name: 'disk',
       vital: false,
       ask: async () => {
-        const { bavail, bsize } = await statfs(config.dataDir);
-        const free = Math.floor((bavail * bsize) / MEBIBYTE);
+        const free = Math.floor((await freeBytesOf(config.dataDir)) / MEBIBYTE);
         const least = config.recording.minFreeMegabytes;
         if (free < least)
           throw new Error(`${free} MiB free, secure calls need ${least} (recording.minFreeMegabytes)`);
@@ -481,6 +530,19 @@ function healthChecks(parts: {
       },
     },
   ];
+}
+
+async function freeBytesOf(dir: string): Promise<number> {
+  const { bavail, bsize } = await statfs(dir);
+  return bavail * bsize;
+}
+
+function httpMetrics(metrics: Metrics, token: string | undefined): HttpMetrics {
+  return {
+    text: () => metrics.text(),
+    answered: (request) => metrics.server.answered(request),
+    ...(token === undefined ? {} : { token }),
+  };
 }
 
 function recoveryOf(config: Config): string[] {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import type { Config, Secrets } from '#config';
-import { ConfigError, loadConfig, loadIceSecret, loadSecrets, SecretError } from '#config';
+import { ConfigError, loadConfig, loadIceSecret, loadMetricsToken, loadSecrets, SecretError } from '#config';
 import { VerbatimError } from '#protocol';
 import type { App } from './app.ts';
 import { buildApp } from './app.ts';
@@ -56,16 +56,19 @@ interface Settings {
   config: Config;
   secrets: Secrets;
   iceSecret?: string;
+  metricsToken?: string;
   tls?: { cert: string; key: string };
 }
 
 function settings(): Settings {
   const config = loadConfig();
   const iceSecret = loadIceSecret(config.ice);
+  const metricsToken = loadMetricsToken(config.metrics);
   const loaded = {
     config,
     secrets: loadSecrets(config.dataDir),
     ...(iceSecret === undefined ? {} : { iceSecret }),
+    ...(metricsToken === undefined ? {} : { metricsToken }),
   };
   const { certFile, keyFile } = config.tls;
   if ((certFile === undefined) !== (keyFile === undefined)) {

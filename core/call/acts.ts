@@ -6,7 +6,7 @@ import type { CallEvidence, CallFacts } from '../evidence/index.ts';
 import type { RecordingService } from '../recording/index.ts';
 import type { Call, CallActs } from './call.ts';
 import type { RunningCapture } from './call-recorder.ts';
-import type { Clock, Devices } from './ports.ts';
+import type { CallWatcher, Clock, Devices } from './ports.ts';
 
 /** What calls ask of the recording room. */
 export interface Recordings {
@@ -24,6 +24,7 @@ export interface CallActsDeps {
   limits: { connectTimeoutMs: number; graceMs: number };
   log: { warn(o: object, message: string): void };
   ringTimeoutMs: number;
+  watcher?: CallWatcher;
   /** The call is over and leaves the list of running ones. */
   forget(call: Call): void;
 }
@@ -39,6 +40,7 @@ export function callActs({
   clock,
   ringTimeoutMs,
   forget,
+  watcher,
 }: CallActsDeps): CallActs {
   return {
     clock,
@@ -63,7 +65,11 @@ export function callActs({
       const userId = call.people.callee.userId;
       return calls.acceptCall(db, call.id, call.appId, at, { consent, userId, device, at, entryIndex });
     },
-    enterStart: (call, epoch, { seq, head }) => evidence.callStarted(factsOfCall(call), { epoch, seq, head }),
+    enterStart: (call, epoch, { seq, head }) => {
+      if (epoch === 1 && call.acceptedAt !== null)
+        watcher?.armed(clock.now().getTime() - call.acceptedAt.getTime());
+      return evidence.callStarted(factsOfCall(call), { epoch, seq, head });
+    },
     enterEnd: (call) => evidence.callEnded(call.id),
     checkpoint: () => evidence.info()?.checkpoint,
     storeActive: (call) => calls.setCallState(db, call.id, 'active', call.activeAt ?? clock.now()),

@@ -5,6 +5,6 @@ export type { IceSettings } from './ice-servers.ts';
 export { iceServersFor } from './ice-servers.ts';
 export type { CallEffect, CallEvent, CallStatus } from './machine.ts';
 export { placeCall, step } from './machine.ts';
-export type { Devices, Participant } from './ports.ts';
+export type { CallWatcher, Devices, Participant } from './ports.ts';
 export type { CallLimits, CallServiceDeps } from './service.ts';
 export { CallService } from './service.ts';

@@ -1,4 +1,4 @@
-import type { NotificationName, NotificationParams } from '#protocol';
+import type { CallMode, EndReason, NotificationName, NotificationParams } from '#protocol';
 
 /** A signed-in device of a user: who acts. */
 export interface Participant {
@@ -39,3 +39,20 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Who counts what becomes of calls; nothing of a call depends on it. */
+export interface CallWatcher {
+  started(mode: CallMode): void;
+  /** Asked for and not begun, by the code of the error. */
+  refused(mode: CallMode, code: string): void;
+  /** The first recorder of a secure call is armed, so long after the call was accepted. */
+  armed(tookMs: number): void;
+  ended(call: {
+    mode: CallMode;
+    reason: EndReason;
+    startedAt: Date;
+    acceptedAt: Date | null;
+    activeAt: Date | null;
+    endedAt: Date;
+  }): void;
+}

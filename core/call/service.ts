@@ -13,7 +13,7 @@ import { callActs, factsOf } from './acts.ts';
 import { Call } from './call.ts';
 import type { IceSettings } from './ice-servers.ts';
 import { iceServersFor } from './ice-servers.ts';
-import type { Clock, Devices, Participant } from './ports.ts';
+import type { CallWatcher, Clock, Devices, Participant } from './ports.ts';
 import { systemClock } from './ports.ts';
 
 export interface CallLimits {
@@ -36,6 +36,7 @@ export interface CallServiceDeps {
   limits: CallLimits;
   ice: IceSettings;
   log: { warn(o: object, message: string): void; info(o: object, message: string): void };
+  watcher?: CallWatcher;
   clock?: Clock;
 }
 
@@ -59,6 +60,11 @@ export class CallService {
     return this.#calls.size;
   }
 
+  /** Every call that runs, for metrics. */
+  get running(): { mode: CallMode; phase: string }[] {
+    return [...this.#calls.values()].map(({ mode, status }) => ({ mode, phase: status.phase }));
+  }
+
   routerRtpCapabilities(): Record<string, unknown> {
     return this.#deps.media.routerRtpCapabilities();
   }
@@ -70,6 +76,17 @@ export class CallService {
   }
 
   async start(who: Participant, p: Params<'call.start'>): Promise<CallView> {
+    try {
+      const view = await this.#start(who, p);
+      this.#deps.watcher?.started(p.mode);
+      return view;
+    } catch (error) {
+      this.#deps.watcher?.refused(p.mode, error instanceof VerbatimError ? error.code : 'internal');
+      throw error;
+    }
+  }
+
+  async #start(who: Participant, p: Params<'call.start'>): Promise<CallView> {
     if (this.#closing) throw new VerbatimError('shutting_down');
     const { context, peer } = await this.#admit(who, p.chatId);
     await this.#assertMay(who, p.mode);
@@ -326,6 +343,9 @@ export class CallService {
     void call.finished.then(() => this.#finishing.delete(call));
     this.#release(call.appId, call.people.caller.userId, call.people.callee.userId, call.id);
     const { endReason } = call.status;
+    const { mode, startedAt, acceptedAt, activeAt, endedAt } = call;
+    if (endReason !== null && endedAt !== null)
+      this.#deps.watcher?.ended({ mode, reason: endReason, startedAt, acceptedAt, activeAt, endedAt });
     this.#deps.log.info({ callId: call.id, mode: call.mode, endReason }, 'call ended');
   }
 

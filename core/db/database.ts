@@ -19,6 +19,7 @@ export interface DatabaseOptions {
   poolSize?: number;
 }
 
+const APPLICATION_NAME = 'verbatim';
 const DEFAULT_POOL_SIZE = 10;
 const CONNECT_TIMEOUT_S = 10;
 const CLOSE_TIMEOUT_S = 5;
@@ -45,13 +46,24 @@ export async function openDatabase({ url, log, poolSize }: DatabaseOptions): Pro
   return { sql, close };
 }
 
+/** The connections of this database's servers by what they do: `active`, `idle`, `idle in transaction`. */
+export async function connectionStates(db: Database): Promise<{ state: string; count: number }[]> {
+  return db.sql<{ state: string; count: number }[]>`
+    select coalesce(state, 'other') as state, count(*) as count from pg_stat_activity
+    where datname = current_database() and application_name = ${APPLICATION_NAME} group by 1`;
+}
+
 /** The bare pool, without migrations. Times come as Date, `jsonb` as parsed JSON, `bytea` as Buffer. */
 export function connect(url: string, { log, poolSize }: { log: Log; poolSize: number }): Sql {
   return postgres<{ bigint: postgres.PostgresType<number> }>(url, {
     max: poolSize,
     connect_timeout: CONNECT_TIMEOUT_S,
     onnotice: (notice) => log.debug({ notice: notice.message }, 'PostgreSQL says'),
-    connection: { application_name: 'verbatim', TimeZone: 'UTC', statement_timeout: STATEMENT_TIMEOUT_MS },
+    connection: {
+      application_name: APPLICATION_NAME,
+      TimeZone: 'UTC',
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+    },
     types: {
       bigint: {
         to: 20,

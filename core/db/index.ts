@@ -3,7 +3,7 @@
 // Imported by: core rooms as design's table allows, recorder-worker/main.ts through core/recording, scripts.
 export * from './apps.ts';
 export type { Database, DatabaseOptions, Queryable, Sql, TransactionSql } from './database.ts';
-export { openDatabase } from './database.ts';
+export { connectionStates, openDatabase } from './database.ts';
 export { directoryOf } from './directory.ts';
 export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded.ts';
 export { findEmbeddedPostgres, startEmbeddedPostgres } from './embedded.ts';

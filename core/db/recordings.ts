@@ -249,3 +249,9 @@ export async function overdueRecordings(db: Database, waitMs: number): Promise<n
     where state = 'processing' and updated_at < now() - ${waitMs} * interval '1 millisecond'`;
   return row?.count ?? 0;
 }
+
+/** How many recordings are in each state. Looks at every row. */
+export async function countRecordings(db: Database): Promise<{ state: string; count: number }[]> {
+  return db.sql<{ state: string; count: number }[]>`
+    select state, count(*) as count from recordings group by state`;
+}

@@ -234,3 +234,10 @@ export async function deleteOldEvents(db: Database, before: Date, limit: number)
       limit ${limit})`;
   return count;
 }
+
+/** How many messages are to be delivered, and since when the oldest of them has been due. */
+export async function pendingDeliveries(db: Database): Promise<{ count: number; oldestDue: Date | null }> {
+  const [row] = await db.sql<{ count: number; oldestDue: Date | null }[]>`
+    select count(*) as count, min(next_at) as "oldestDue" from webhook_deliveries where state = 'pending'`;
+  return row ?? { count: 0, oldestDue: null };
+}

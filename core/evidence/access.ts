@@ -1,8 +1,9 @@
 import { createHmac, randomUUID } from 'node:crypto';
+import { Check } from 'typebox/value';
 import type { Entry, JsonObject } from '#ledger';
 import { parseCheckpoint, parseEntry } from '#ledger';
-import type { AccessAction } from '#protocol';
-import { VerbatimError } from '#protocol';
+import type { AccessAction, Played } from '#protocol';
+import { Played as PlayedSchema, VerbatimError } from '#protocol';
 import type { Ledger } from '#store';
 import type { Alarms, Log } from './alarms.ts';
 import type { LedgerPort } from './book.ts';
@@ -23,6 +24,8 @@ export interface Access {
   /** Absent for a list of the whole chat. */
   recordingId?: string;
   actor: AccessActor;
+  /** Of a `play_end`: how much went out. */
+  played?: Played;
   /** The same again is entered once; without one every time counts. */
   once?: string;
 }
@@ -35,6 +38,7 @@ export interface FoundAccess {
   kind: string;
   /** See `AccessLog.pseudonym`; absent for the app's server. */
   by: string | undefined;
+  played?: Played;
 }
 
 /** What the access log needs of a ledger. */
@@ -87,7 +91,7 @@ export class AccessLog {
    */
   async enter(access: Access): Promise<void> {
     const { ledger, alarms, timeoutMs = ENTER_TIMEOUT_MS } = this.#options;
-    const { action, appId, chatId, recordingId, actor, once } = access;
+    const { action, appId, chatId, recordingId, actor, once, played } = access;
     const chat = this.#chat(appId, chatId);
     const sub = recordingId === undefined ? chat : subjectOf(recordingId);
     const id = once === undefined ? randomUUID() : `${action}.${once}`;
@@ -98,7 +102,11 @@ export class AccessLog {
       id,
       sub,
       actor: this.#actorOf(appId, actor),
-      d: recordingId === undefined ? { action } : { action, chat },
+      d: {
+        action,
+        ...(recordingId === undefined ? {} : { chat }),
+        ...(played === undefined ? {} : { played: { ...played } }),
+      },
     };
     try {
       await inTime(ledger.append(entry), timeoutMs, 'the access log did not take an entry in time');
@@ -238,7 +246,7 @@ export class AccessLog {
 }
 
 function accessOf(index: number, { ts, actor, d }: Entry): FoundAccess {
-  const { action } = d;
+  const { action, played } = d;
   const { kind, by } = actor;
   return {
     index,
@@ -246,6 +254,7 @@ function accessOf(index: number, { ts, actor, d }: Entry): FoundAccess {
     action: typeof action === 'string' ? action : 'unknown',
     kind: typeof kind === 'string' ? kind : 'unknown',
     by: typeof by === 'string' ? by : undefined,
+    ...(Check(PlayedSchema, played) ? { played } : {}),
   };
 }
 

@@ -66,6 +66,11 @@ export class Scrubber {
     return this.#last;
   }
 
+  /** Of the pass that runs; undefined while none does. */
+  get progress(): { doneBytes: number; totalBytes: number } | undefined {
+    return this.#progress;
+  }
+
   /** One line for health. @throws Error with what the last pass found wrong */
   health(): string {
     if (this.#options.megabytesPerSecond === 0) return 'off (scrub.megabytesPerSecond)';

@@ -42,7 +42,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp & { routes: rea
   // Bodies are JSON or nothing.
   app.removeContentTypeParser('text/plain');
   refuseWhileClosing(app, deps);
-  logRequests(app);
+  logRequests(app, deps);
   await setSecurityHeaders(app);
   allowOrigins(app, deps);
   await limitRates(app, deps.settings.requestsPerMinute);

@@ -2,15 +2,17 @@ import type { FastifyRequest } from 'fastify';
 import { VerbatimError } from '#protocol';
 import { bearerOf, speaksForApp } from '../auth/index.ts';
 import type { HttpApp, HttpDeps } from './deps.ts';
+import { assertOperator } from './operator.ts';
 
 /**
  * Who may use a route. Declared on each one; a route without a declaration cannot be registered.
  * - `app`: an app's server, by its key; `user`: a user, by a token; `either`: both
  * - `grant`: whoever has the address and the session that it is bound to; the handler checks both
  * - `first-message`: the WebSocket, whose first message is the token
+ * - `operator`: the monitor of whoever runs the server (operator.ts)
  * - `none`: everybody
  */
-export const ROUTE_AUTH = ['app', 'user', 'either', 'grant', 'first-message', 'none'] as const;
+export const ROUTE_AUTH = ['app', 'user', 'either', 'grant', 'first-message', 'operator', 'none'] as const;
 export type RouteAuth = (typeof ROUTE_AUTH)[number];
 
 export type Caller =
@@ -38,8 +40,9 @@ export function authenticateCallers(app: HttpApp, deps: HttpDeps, failures: Fail
   app.decorateRequest('caller', null);
   app.addHook('onRequest', async (request) => {
     const auth = request.routeOptions.config.auth;
-    if (auth !== 'app' && auth !== 'user' && auth !== 'either') return;
+    if (auth !== 'app' && auth !== 'user' && auth !== 'either' && auth !== 'operator') return;
     try {
+      if (auth === 'operator') return assertOperator(request, deps.metrics?.token);
       request.caller = await callerOf(deps, request, auth);
     } catch (error) {
       if (error instanceof VerbatimError && error.status === 401) await failures.count(request);

@@ -246,6 +246,69 @@ t.test('F31 F39 both parties see who listed, played and downloaded, also the app
   t.notOk('next' in second);
 });
 
+t.test('F31 F39 when a play is over, how much went out is entered beside its beginning', async (t) => {
+  const fixture = await httpFixture(t, db, { playIdleMs: 60_000 });
+  const { http, addRecording, url, library, clock } = fixture;
+  const acme = await people(fixture, 'play-ends');
+  const bytes = Buffer.alloc(1_000, 7);
+  const { id } = await addRecording({
+    appId: 'play-ends',
+    chatId: 'c1',
+    callerId: 'alice',
+    calleeId: 'bob',
+    bytes,
+  });
+  const bob = await acme.user('bob');
+  const granted = await http.inject({
+    method: 'POST',
+    url: `/v1/recordings/${id}/grants`,
+    headers: { authorization: bob },
+    payload: { disposition: 'attachment' },
+  });
+  const address = `${url}${granted.json().url}`;
+  const cookie = cookieOf(granted.headers);
+  const play = async (range: string, method = 'GET') =>
+    (await fetch(address, { method, headers: { cookie, range } })).arrayBuffer();
+  const ends = async (): Promise<AccessEvent[]> => {
+    const answer = await http.inject({
+      url: `/v1/recordings/${id}/access`,
+      headers: { authorization: await acme.user('alice') },
+    });
+    return answer.json().events.filter(({ action }: AccessEvent) => action === 'play_end');
+  };
+  await play('bytes=0-99');
+  await play('bytes=50-149');
+  await play('bytes=900-999');
+  await play('bytes=0-99', 'HEAD');
+  await play('bytes=5000-');
+  clock.nowMs += 59_000;
+  await library.enterEnded();
+  t.strictSame(await ends(), [], 'a pause of less than a minute is no end');
+  clock.nowMs += 1_000;
+  await library.enterEnded();
+  t.match(
+    await ends(),
+    [
+      {
+        actor: { kind: 'user', userId: 'bob', name: "bob's name" },
+        played: { what: 'download', ranges: 3, bytes: 300, coveredBytes: 250, sizeBytes: 1_000 },
+      },
+    ],
+    'what has no bytes is no range of it',
+  );
+  await library.enterEnded();
+  t.equal((await ends()).length, 1, 'it ends once');
+  await play('bytes=0-9');
+  await library.close();
+  const [newest, ...older] = await ends();
+  t.match(
+    newest?.played,
+    { ranges: 1, bytes: 10, coveredBytes: 10 },
+    'more of the same grant is another play',
+  );
+  t.equal(older.length, 1, 'and a server that stops enters what is under way');
+});
+
 t.test('F31 nothing is listed, granted or streamed that cannot be entered before', async (t) => {
   const fixture = await httpFixture(t, db);
   const { http, addRecording, evidence, url, store } = fixture;

@@ -29,6 +29,14 @@ export interface HttpSettings {
   tls?: { cert: string; key: string };
 }
 
+export interface HttpMetrics {
+  /** In the Prometheus text format. */
+  text(): Promise<string>;
+  answered(request: { method: string; route: string | undefined; status: number; tookMs: number }): void;
+  /** Whoever shows it may read; without one only programs of this machine may. */
+  token?: string;
+}
+
 /** Everything the HTTP server needs; `app.ts` gives it. */
 export interface HttpDeps {
   log: FastifyBaseLogger;
@@ -45,6 +53,8 @@ export interface HttpDeps {
   listeners: Listeners;
   evidence: Pick<Evidence, 'reading' | 'mismatches'>;
   health: () => Promise<Health>;
+  /** Figures for a monitor; without them there is no `/metrics`. */
+  metrics?: HttpMetrics;
   /** Registers the WebSocket route; called before any other route is there. */
   signaling?: (app: FastifyInstance) => Promise<void>;
   /** The folder that `client/` is built into: `sdk/` and `demo/` are served from it. */

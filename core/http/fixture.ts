@@ -23,6 +23,7 @@ import type { Database } from '../db/index.ts';
 import { directoryOf, insertApp, insertAppKey, setAppOrigins } from '../db/index.ts';
 import type { TestEvidence } from '../evidence/fixture.ts';
 import { testEvidence } from '../evidence/fixture.ts';
+import { Metrics } from '../health/index.ts';
 import type { SealedSource } from '../library/index.ts';
 import { History, Library, Listeners, Timelines } from '../library/index.ts';
 import { Webhooks } from '../webhooks/index.ts';
@@ -80,7 +81,14 @@ export interface HttpFixture {
 export async function httpFixture(
   t: Test,
   db: Database,
-  overrides: Pick<HttpDeps, 'demo' | 'clientDir' | 'signaling'> & {
+  {
+    metricsToken,
+    playIdleMs,
+    ...overrides
+  }: Pick<HttpDeps, 'demo' | 'clientDir' | 'signaling'> & {
+    metricsToken?: string;
+    /** See `Library`. */
+    playIdleMs?: number;
     requestsPerMinute?: number;
     trustProxy?: string[];
     tls?: { cert: string; key: string };
@@ -101,12 +109,16 @@ export async function httpFixture(
   const sealed = (id: string) => ({ pay: join(dir, `${id}.pay`), hdr: join(dir, `${id}.hdr`) });
   const store: HttpFixture['store'] = { open: (id) => openSealed({ ...sealed(id), identity }) };
   const evidence = await testEvidence(t, db);
+  const metrics = new Metrics('0.0.0');
+  t.teardown(() => metrics.close());
   const library = new Library({
     db,
     sessions: new Sessions(db, nowMs),
     signer: new GrantSigner(randomBytes(32)),
     openRecording: (recordingId) => store.open(recordingId),
     access: evidence.access,
+    watcher: metrics.library,
+    ...(playIdleMs === undefined ? {} : { playIdleMs }),
     log,
     nowMs,
   });
@@ -138,6 +150,11 @@ export async function httpFixture(
     listeners: new Listeners(db, library, evidence.access),
     evidence: evidence.evidence,
     health: async () => health,
+    metrics: {
+      text: () => metrics.text(),
+      answered: (request) => metrics.server.answered(request),
+      ...(metricsToken === undefined ? {} : { token: metricsToken }),
+    },
     ...overrides,
   });
   t.teardown(() => http.close());

@@ -3,5 +3,5 @@
 // Imported by: core/app.ts.
 export { buildHttp } from './build.ts';
 export type { RouteAuth } from './caller.ts';
-export type { HttpApp, HttpDeps, HttpSettings } from './deps.ts';
+export type { HttpApp, HttpDeps, HttpMetrics, HttpSettings } from './deps.ts';
 export { HTTP_LIMITS } from './limits.ts';

@@ -13,6 +13,7 @@ const SECURITY: Readonly<Record<string, readonly Record<string, string[]>[]>> = 
   user: [{ userToken: [] }],
   either: [{ appKey: [] }, { userToken: [] }],
   grant: [{ session: [] }],
+  operator: [{ monitor: [] }],
 };
 
 /** Describes the routes as OpenAPI 3.1 from the schemas that check them. Register before the routes. */
@@ -38,6 +39,12 @@ export async function describeApi(app: HttpApp, version: string): Promise<void> 
             scheme: 'bearer',
             bearerFormat: 'JWT',
             description: 'Signed by the app.',
+          },
+          monitor: {
+            type: 'http',
+            scheme: 'bearer',
+            description:
+              'The token in the file of `metrics.tokenFile`. Without that setting: programs on the server’s own machine.',
           },
           session: { type: 'apiKey', in: 'cookie', name: '__Host-verbatim-session' },
         },

@@ -1,4 +1,4 @@
-import type { HttpApp } from './deps.ts';
+import type { HttpApp, HttpDeps } from './deps.ts';
 import { pathOf } from './errors.ts';
 
 /** What must never be in a log line, wherever an object brings it along. */
@@ -22,12 +22,18 @@ export const REDACTED_PATHS = [
  * One line for each answered request: the path without its query (a playback address has its signature there), no
  * headers, no bodies.
  */
-export function logRequests(app: HttpApp): void {
+export function logRequests(app: HttpApp, { metrics }: Pick<HttpDeps, 'metrics'>): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
   app.addHook('onResponse', async (request, reply) => {
     const { caller } = request;
+    metrics?.answered({
+      method: request.method,
+      route: request.is404 ? undefined : request.routeOptions.url,
+      status: reply.statusCode,
+      tookMs: reply.elapsedTime,
+    });
     request.log.info(
       {
         method: request.method,

@@ -21,6 +21,7 @@ t.test('each route declares who may use it', async (t) => {
     'GET /demo/* none',
     'GET /demo/messages user',
     'GET /media/:grantId grant',
+    'GET /metrics operator',
     'GET /sdk/* none',
     'GET /ui/* none',
     'GET /v1/chats/:id app',

@@ -17,6 +17,7 @@ import type { Access, AccessLog } from '../evidence/index.ts';
 import type { Bundles } from './bundle.ts';
 import type { SealedSource } from './playback.ts';
 import { Playback } from './playback.ts';
+import { Plays } from './plays.ts';
 import { Remuxes } from './remux/remuxes.ts';
 import { waveformOf } from './waveform.ts';
 
@@ -30,7 +31,17 @@ export interface LibraryDeps {
   /** Evidence bundles; without them none is granted. */
   bundles?: Pick<Bundles, 'has' | 'open'>;
   log: { warn(fields: object, message: string): void };
+  watcher?: LibraryWatcher;
+  /** See `Plays`; for tests. */
+  playIdleMs?: number;
   nowMs?: () => number;
+}
+
+/** Who counts what leaves; nothing depends on it. */
+export interface LibraryWatcher {
+  requested(disposition: Disposition, container: RecordingFormat): void;
+  firstByte(container: RecordingFormat, tookMs: number): void;
+  sent(bytes: number): void;
 }
 
 export const GRANT_LIMITS = {
@@ -61,6 +72,7 @@ export class Library {
   readonly #nowMs: () => number;
   readonly #playbacks = new Set<Playback>();
   readonly #remuxes: Remuxes;
+  readonly #plays: Plays;
   readonly #sweeper: NodeJS.Timeout;
   #closed = false;
 
@@ -68,6 +80,12 @@ export class Library {
     this.#deps = deps;
     this.#nowMs = deps.nowMs ?? Date.now;
     this.#remuxes = new Remuxes(deps.openRecording);
+    this.#plays = new Plays({
+      enter: (access) => deps.access.enter(access),
+      log: deps.log,
+      nowMs: this.#nowMs,
+      ...(deps.playIdleMs === undefined ? {} : { idleMs: deps.playIdleMs }),
+    });
     this.#sweeper = setInterval(() => void this.#sweep(), GRANT_LIMITS.sweepMs);
     this.#sweeper.unref();
   }
@@ -197,6 +215,7 @@ export class Library {
    */
   async play(grantId: string, query: GrantQuery, cookieHeader: string | undefined): Promise<Playback> {
     if (this.#closed) throw new VerbatimError('shutting_down');
+    const begun = performance.now();
     const nowMs = this.#nowMs();
     const sessions = await this.#deps.sessions.of(cookieHeader);
     // A request without a living session learns nothing and changes nothing, not even the first use.
@@ -212,6 +231,7 @@ export class Library {
     const { recordingId, container, sha256, sizeBytes } = row;
     const isBundle = row.disposition === 'bundle';
     const isMade = isBundle || container !== 'webm';
+    let request: ReturnType<Plays['request']> | undefined;
     const playback = new Playback({
       grantId,
       sessionId: row.sessionId,
@@ -223,7 +243,27 @@ export class Library {
       endsInMs: row.endsAt.getTime() - nowMs,
       recheckMs: GRANT_LIMITS.recheckMs,
       isAlive: () => isGrantAlive(this.#deps.db, grantId, new Date(this.#nowMs())),
-      onClose: () => this.#playbacks.delete(playback),
+      onClose: () => {
+        this.#playbacks.delete(playback);
+        request?.over();
+      },
+      onStream: () => {
+        const { watcher } = this.#deps;
+        const { chatId } = row;
+        const { userId, appId } = row;
+        const action = ACTIONS[row.disposition];
+        const facts = { grantId, appId, userId, chatId, recordingId, action };
+        const counted = this.#plays.request(facts, playback.sizeBytes);
+        request = counted;
+        watcher?.requested(row.disposition, container);
+        return {
+          begun: () => watcher?.firstByte(container, performance.now() - begun),
+          sent: (offset, bytes) => {
+            counted.sent(offset, bytes);
+            watcher?.sent(bytes);
+          },
+        };
+      },
     });
     // Entered before the next await: what ends grants must find it from now on.
     this.#playbacks.add(playback);
@@ -267,6 +307,11 @@ export class Library {
     this.#endWhere((playback) => playback.recordingId === recordingId);
   }
 
+  /** Enters the plays that are over. */
+  enterEnded(): Promise<void> {
+    return this.#plays.enterEnded();
+  }
+
   /** Streams that are served now. */
   get streams(): number {
     return this.#playbacks.size;
@@ -276,6 +321,7 @@ export class Library {
     this.#closed = true;
     clearInterval(this.#sweeper);
     await Promise.all([...this.#playbacks].map((playback) => playback.end('the server is shutting down')));
+    await this.#plays.close();
   }
 
   #enter({ appId, userId }: Viewer, access: Omit<Access, 'appId' | 'actor'>): Promise<void> {

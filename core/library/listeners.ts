@@ -50,12 +50,12 @@ export class Listeners {
 }
 
 function eventOf(
-  { at, action, kind, by }: FoundAccess,
+  { at, action, kind, by, played }: FoundAccess,
   people: ReadonlyMap<string, { userId: string; name: string }>,
 ): AccessEvent {
   const known = ACCESS_ACTIONS.find((each) => each === action);
   if (known === undefined || (kind !== 'user' && kind !== 'app' && kind !== 'admin'))
     throw new VerbatimError('corrupt', `the access log has an entry of ${kind} and ${action}`);
   const person = by === undefined ? undefined : people.get(by);
-  return { at, action: known, actor: { kind, ...person } };
+  return { at, action: known, actor: { kind, ...person }, ...(played === undefined ? {} : { played }) };
 }

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { Disposition } from '#protocol';
 import { VerbatimError } from '#protocol';
 
@@ -23,11 +23,21 @@ interface PlaybackFacts {
   file?: { sizeBytes: number; sha256: string };
 }
 
+/** Told what leaves of a recording. */
+export interface StreamWatcher {
+  /** The first piece of this request is there. */
+  begun(): void;
+  /** This piece, which begins at this byte of the file, goes to the connection. */
+  sent(offset: number, bytes: number): void;
+}
+
 interface PlaybackControl {
   endsInMs: number;
   recheckMs: number;
   isAlive: () => Promise<boolean>;
   onClose: () => void;
+  /** Once, when something is about to be sent. */
+  onStream: () => StreamWatcher;
 }
 
 /** setTimeout takes no longer time; a grant that outlives it is ended by the rechecks. */
@@ -53,7 +63,14 @@ export class Playback {
   #rechecking = false;
   #closing: Promise<void> | undefined;
 
-  constructor({ endsInMs, recheckMs, isAlive, onClose, ...facts }: PlaybackFacts & PlaybackControl) {
+  constructor({
+    endsInMs,
+    recheckMs,
+    isAlive,
+    onClose,
+    onStream,
+    ...facts
+  }: PlaybackFacts & PlaybackControl) {
     this.grantId = facts.grantId;
     this.sessionId = facts.sessionId;
     this.recordingId = facts.recordingId;
@@ -61,7 +78,7 @@ export class Playback {
     this.startedAt = facts.startedAt;
     this.format = facts.format;
     this.#file = facts.file;
-    this.#control = { endsInMs, recheckMs, isAlive, onClose };
+    this.#control = { endsInMs, recheckMs, isAlive, onClose, onStream };
     this.#endTimer = setTimeout(() => void this.end('the grant has ended'), Math.min(endsInMs, MAX_TIMER_MS));
     this.#recheckTimer = setInterval(() => void this.#recheck(), recheckMs);
     // Neither may keep a process alive that wants to end.
@@ -105,7 +122,9 @@ export class Playback {
     if (this.#source === undefined || this.#stream !== undefined || this.#closing !== undefined) {
       throw new VerbatimError('grant_invalid');
     }
-    const stream = this.#source.stream(firstByte, lastByte + 1);
+    const pieces = this.#source.stream(firstByte, lastByte + 1);
+    const watcher = this.#control.onStream();
+    const stream = Readable.from(watched(pieces, firstByte, watcher), { objectMode: false });
     this.#stream = stream;
     stream.once('close', () => void this.close());
     return stream;
@@ -142,5 +161,17 @@ export class Playback {
     } finally {
       this.#rechecking = false;
     }
+  }
+}
+
+/** A piece counts when it is handed on: what a client did not take of the last ones counts as well. */
+async function* watched(pieces: Readable, firstByte: number, watcher: StreamWatcher): AsyncGenerator<Buffer> {
+  let at = firstByte;
+  for await (const piece of pieces) {
+    const bytes = piece as Buffer;
+    if (at === firstByte) watcher.begun();
+    watcher.sent(at, bytes.length);
+    at += bytes.length;
+    yield bytes;
   }
 }

@@ -40,6 +40,14 @@ interface RecorderLeg {
   readonly consumer: types.Consumer;
 }
 
+/** Totals of one browser's microphone. */
+export interface ProducerTraffic {
+  readonly producerId: string;
+  readonly packets: number;
+  readonly lost: number;
+  readonly bytes: number;
+}
+
 /** What a call needs of the worker that carries it. */
 export interface CallHost {
   readonly router: types.Router;
@@ -234,6 +242,25 @@ export class RealCallMedia
       Promise.all(legs.map(({ consumer }) => consumer.resume())),
     );
     this.#assertOpen();
+  }
+
+  /** What each browser has sent so far, by its producer. Never rejects: one that closes meanwhile is left out. */
+  async traffic(): Promise<ProducerTraffic[]> {
+    const producers = sides.flatMap((side) => this.#sides[side].producer ?? []);
+    const asked = await Promise.allSettled(
+      producers.map(async (producer) => {
+        const streams = await producer.getStats();
+        const sum = (of: (stream: types.ProducerStat) => number): number =>
+          streams.reduce((total, stream) => total + of(stream), 0);
+        return {
+          producerId: producer.id,
+          packets: sum(({ packetCount }) => packetCount),
+          lost: sum(({ packetsLost }) => packetsLost),
+          bytes: sum(({ byteCount }) => byteCount),
+        };
+      }),
+    );
+    return asked.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   }
 
   close(): void {

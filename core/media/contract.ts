@@ -53,6 +53,11 @@ export interface MediaWorkerStats {
   readonly cpu: number;
   readonly calls: number;
   readonly recorderLinks: number;
+  // Since the process began, of what browsers send; looked at every ten seconds while a call runs.
+  readonly packets: number;
+  /** Packets that never came, by their sequence numbers. */
+  readonly lost: number;
+  readonly bytes: number;
 }
 
 /**

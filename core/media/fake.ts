@@ -47,7 +47,9 @@ export class FakeMediaServer extends EventEmitter<{ workerDied: [string[]] }> im
   }
 
   async stats(): Promise<MediaWorkerStats[]> {
-    return [{ pid: 0, port: 0, cpu: 0, calls: this.calls.size, recorderLinks: 0 }];
+    return [
+      { pid: 0, port: 0, cpu: 0, calls: this.calls.size, recorderLinks: 0, packets: 0, lost: 0, bytes: 0 },
+    ];
   }
 
   /** What happens when the one worker dies. */

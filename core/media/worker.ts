@@ -11,6 +11,7 @@ import type {
   RecorderEndpoint,
 } from './contract.ts';
 import { RecorderLink } from './recorder-link.ts';
+import { Traffic } from './traffic.ts';
 
 const socketBufferBytes = 4 * 1024 * 1024;
 const startTimeoutMs = 10_000;
@@ -39,6 +40,7 @@ export class MediaWorker {
   #sampled: { atMs: number; cpuMs: number } | undefined;
   #callsSinceSample = 0;
   #closed = false;
+  readonly #traffic = new Traffic(() => this.#calls.values());
 
   /** @throws Error with a clear sentence when the process does not start or its port is taken. */
   static async start(index: number, options: MediaOptions): Promise<MediaWorker> {
@@ -150,6 +152,7 @@ export class MediaWorker {
       cpu: this.#cpu,
       calls: this.#calls.size,
       recorderLinks: this.#links.size,
+      ...this.#traffic.totals,
     };
   }
 
@@ -166,6 +169,7 @@ export class MediaWorker {
   #release(reason: CallMediaClosedReason): string[] {
     this.#closed = true;
     clearInterval(this.#timer);
+    this.#traffic.close();
     this.#links.clear();
     const calls = [...this.#calls.values()];
     this.#calls.clear();

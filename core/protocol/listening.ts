@@ -93,7 +93,10 @@ export const Timeline = Type.Object({
 });
 export type Timeline = Type.Static<typeof Timeline>;
 
-/** What was done with a recording. `list` is a page of the chat's recordings that contained it. */
+/**
+ * What was done with a recording. `list` is a page of the chat's recordings that contained it; `play_end` follows a
+ * `stream`, `download` or `bundle` when nothing more of it was asked for during a minute.
+ */
 export const ACCESS_ACTIONS = [
   'list',
   'view',
@@ -101,10 +104,25 @@ export const ACCESS_ACTIONS = [
   'stream',
   'download',
   'bundle',
+  'play_end',
   'admin_view',
 ] as const;
 export const AccessAction = Type.Enum(ACCESS_ACTIONS);
 export type AccessAction = (typeof ACCESS_ACTIONS)[number];
+
+/** How much of a recording went out under one grant. */
+export const Played = Type.Object({
+  what: Type.Union([Type.Literal('stream'), Type.Literal('download'), Type.Literal('bundle')]),
+  /** Requests that were answered with bytes. */
+  ranges: Type.Integer(),
+  /** Bytes that were handed to the connection, repeated ones counted again. */
+  bytes: Type.Integer(),
+  /** Of the file, each byte once. */
+  coveredBytes: Type.Integer(),
+  /** Of the whole file. */
+  sizeBytes: Type.Integer(),
+});
+export type Played = Type.Static<typeof Played>;
 
 export const AccessEvent = Type.Object({
   at: Type.String(),
@@ -115,6 +133,8 @@ export const AccessEvent = Type.Object({
     userId: Type.Optional(ExternalId),
     name: Type.Optional(Type.String()),
   }),
+  /** Of a `play_end`. */
+  played: Type.Optional(Played),
 });
 export type AccessEvent = Type.Static<typeof AccessEvent>;
 

@@ -11,6 +11,14 @@ export interface RecorderInfo {
   silentMs: number;
   kernelDrops: number;
   commitMs: number;
+  /** How long the newest heartbeat was under way through the queue; meaningless between clocks that differ. */
+  queueLagMs: number;
+  // Totals since the recorder started.
+  commits: number;
+  packets: number;
+  refused: number;
+  cpuUs: number;
+  rssBytes: number;
 }
 
 type Heartbeat = Extract<RecorderEvent, { type: 'heartbeat' }>;
@@ -18,6 +26,7 @@ type Heartbeat = Extract<RecorderEvent, { type: 'heartbeat' }>;
 interface KnownRecorder {
   seenMs: number;
   heartbeat: Heartbeat | undefined;
+  queueLagMs: number;
 }
 
 export interface KnownRecordersOptions {
@@ -50,12 +59,18 @@ export class KnownRecorders {
 
   get list(): RecorderInfo[] {
     const now = performance.now();
-    return [...this.#known].map(([recorderId, { seenMs, heartbeat }]) => ({
+    return [...this.#known].map(([recorderId, { seenMs, heartbeat, queueLagMs }]) => ({
       recorderId,
       captures: heartbeat?.captures ?? 0,
       silentMs: Math.round(now - seenMs),
       kernelDrops: heartbeat?.kernelDrops ?? 0,
       commitMs: heartbeat?.commitMs ?? 0,
+      queueLagMs,
+      commits: heartbeat?.commits ?? 0,
+      packets: heartbeat?.packets ?? 0,
+      refused: heartbeat?.refused ?? 0,
+      cpuUs: heartbeat?.cpuUs ?? 0,
+      rssBytes: heartbeat?.rssBytes ?? 0,
     }));
   }
 
@@ -68,7 +83,9 @@ export class KnownRecorders {
     if (!this.#clocks.isFresh(event.recorderId, event.atMs, performance.now(), Date.now())) return;
     this.seen(event.recorderId);
     const known = this.#known.get(event.recorderId);
-    if (known !== undefined) known.heartbeat = event;
+    if (known === undefined) return;
+    known.heartbeat = event;
+    known.queueLagMs = Math.max(0, Date.now() - event.atMs);
   }
 
   seen(recorderId: string): void {
@@ -84,7 +101,7 @@ export class KnownRecorders {
       );
       return;
     }
-    this.#known.set(recorderId, { seenMs: performance.now(), heartbeat: undefined });
+    this.#known.set(recorderId, { seenMs: performance.now(), heartbeat: undefined, queueLagMs: 0 });
     this.#options.onNew(recorderId);
   }
 

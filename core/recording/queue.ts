@@ -115,6 +115,14 @@ export class RecorderQueue {
     return { state: state === 'completed' || state === 'unknown' ? 'none' : 'queued' };
   }
 
+  /** Jobs that nobody has taken yet. */
+  async waiting(): Promise<{ capture: number; finalise: number }> {
+    const [capture, finalise] = await Promise.all(
+      [this.#captures, this.#finalises].map((queue) => queue.getJobCountByTypes('waiting', 'delayed')),
+    );
+    return { capture: capture ?? 0, finalise: finalise ?? 0 };
+  }
+
   async clearFinalise(recordingId: string): Promise<void> {
     const job = await this.#finalises.getJob(this.#finaliseId(recordingId));
     await job?.remove();

@@ -170,6 +170,11 @@ export class RecordingService extends EventEmitter<{
     return this.#recorders.list;
   }
 
+  /** Jobs that no recorder and no finaliser has taken yet. */
+  waiting(): Promise<{ capture: number; finalise: number }> {
+    return this.#queue.waiting();
+  }
+
   /** Resolves when a recorder has been heard of; false when none is within `timeoutMs`. */
   async whenRecorder(timeoutMs: number): Promise<boolean> {
     if (this.#recorders.size > 0) return true;

@@ -103,7 +103,8 @@ class Watcher {
   }
 }
 
-const stage: Stage = await openStage();
+// The most that a server can log: nothing of what must not be in a log may be in this one.
+const stage: Stage = await openStage({ VERBATIM_LOG_LEVEL: 'trace' });
 t.teardown(() => stage.close());
 const watchers = {
   alice: await Watcher.open(stage.server.url, 'alice'),
@@ -323,3 +324,98 @@ t.test('F25 a copied playback address does not work elsewhere', async (t) => {
   t.equal(theirs, 403, 'not in the other party’s browser, who has to ask for an address of their own');
   t.equal((await fetch(new URL(url, server.url))).status, 403, 'not without a session');
 });
+
+t.test('F52 the metrics tell of the call and its recording, of both processes’ work', async (t) => {
+  const { server } = stage;
+  const scrape = async (): Promise<string> => (await fetch(new URL('/metrics', server.url))).text();
+  const figure = (text: string, name: string): number =>
+    Number(
+      text
+        .split('\n')
+        .find((line) => line.startsWith(`${name} `))
+        ?.slice(name.length + 1),
+    );
+  // The queue and the database are asked at each scrape, and one that is late is shown at the next.
+  let text = await scrape();
+  const deadline = performance.now() + 20_000;
+  while (/^verbatim_metrics_unanswered.* 1$/m.test(text) && performance.now() < deadline)
+    text = await scrape();
+  t.notMatch(text, /^verbatim_metrics_unanswered.* 1$/m);
+  for (const [name, least] of Object.entries({
+    'verbatim_calls_started_total{mode="secure"}': 1,
+    'verbatim_calls_ended_total{mode="secure",reason="hangup"}': 1,
+    'verbatim_call_ring_seconds_count{mode="secure"}': 1,
+    'verbatim_call_accept_seconds_count{mode="secure"}': 1,
+    verbatim_call_arm_seconds_count: 1,
+    'verbatim_call_talk_seconds_sum{mode="secure"}': 8,
+    verbatim_finalise_seconds_count: 1,
+    verbatim_recorded_seconds_total: 8,
+    'verbatim_recordings{state="available"}': 0,
+    'verbatim_ledger_entries{log="evidence"}': 6,
+    'verbatim_ledger_entries{log="access"}': 3,
+    'verbatim_ledger_append_seconds_count{log="evidence"}': 5,
+    verbatim_recorders: 1,
+    verbatim_recorder_packets_total: 800,
+    verbatim_recorder_commits_total: 8,
+    verbatim_media_workers: 1,
+    verbatim_sockets: 4,
+    verbatim_users_online: 2,
+    verbatim_database_pool_size: 10,
+    'verbatim_queue_waiting{queue="finalise"}': 0,
+    process_cpu_seconds_total: 0.1,
+  }))
+    t.ok(figure(text, name) >= least, `${name} ${figure(text, name)} is ${least} or more`);
+  t.equal(figure(text, 'verbatim_calls{mode="secure",state="active"}'), 0);
+  t.ok(figure(text, 'verbatim_ledger_head_timestamp_seconds{log="evidence"}') > 1e9);
+});
+
+t.test(
+  'F29 F52 no log line has a token, a signature, a cookie, a secret, a name or what was said',
+  async (t) => {
+    const { alice, server } = stage;
+    const secrets = new Map<string, string>();
+    const note = (what: string, value: string | null | undefined): void => {
+      if (value !== undefined && value !== null && value.length >= 8) secrets.set(value, what);
+    };
+    alice.page.on('request', (request) => {
+      note('a token', request.headers().authorization?.replace(/^Bearer /, ''));
+      note('the signature of an address', new URL(request.url()).searchParams.get('s'));
+    });
+    alice.page.on('websocket', (socket) => {
+      socket.on('framesent', ({ payload }) => {
+        const { params } = JSON.parse(String(payload)) as { params?: { token?: string } };
+        note('the first message’s token', params?.token);
+      });
+    });
+    await alice.page.reload();
+    await alice.page.getByTestId('connection').waitFor();
+    const row = alice.part('row').first();
+    await row.waitFor();
+    const played = alice.page.waitForResponse((answer) =>
+      new URL(answer.url()).pathname.startsWith('/media/'),
+    );
+    await alice.part('play', row).click();
+    await played;
+    for (const { value } of await alice.page.context().cookies()) note('a cookie', value);
+    const dir = dataPaths(server.dataDir).secrets;
+    for (const name of await readdir(dir)) note(name, (await readFile(join(dir, name), 'utf8')).trim());
+    note('a signature alone', [...secrets].find(([, what]) => what === 'a token')?.[0].split('.')[2]);
+    const kinds = new Set(secrets.values());
+    for (const kind of [
+      'a token',
+      'the signature of an address',
+      'the first message’s token',
+      'a cookie',
+      'grant.key',
+    ])
+      t.ok(kinds.has(kind), `${kind} was seen`);
+
+    const log = await readFile(server.logFile, 'utf8');
+    t.match(log, /"path":"\/media\//, 'the log is that of this journey');
+    t.match(log, /"level":20/, 'with all that the server can say');
+    for (const [value, what] of secrets) t.notOk(log.includes(value), `the log has not ${what}`);
+    for (const name of ['Alice', 'Bob']) t.notMatch(log, new RegExp(`\\b${name}\\b`), `nor ${name}’s name`);
+    t.notMatch(log, /\?e=\d+&/, 'nor the query of an address');
+    t.notMatch(log, /This call will be recorded|OpusHead|a=ice-pwd/, 'nor what is said');
+  },
+);

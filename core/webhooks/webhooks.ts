@@ -22,6 +22,7 @@ import {
   insertMessage,
   listDeliveries,
   listEndpoints,
+  pendingDeliveries,
   replaceSecret,
   replayDelivery,
   takeDue,
@@ -44,6 +45,8 @@ export interface WebhooksDeps {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
   };
+  /** Told of each try that came to its end. */
+  onTried?: (outcome: 'delivered' | 'retry' | 'failed', tookMs: number) => void;
   limits?: Partial<typeof WEBHOOK_LIMITS>;
 }
 
@@ -127,6 +130,12 @@ export class Webhooks implements WebhookEndpoints {
     await this.#polling;
     await Promise.all(this.#sending);
     clearTimeout(timer);
+  }
+
+  /** What is to be delivered, and how long the oldest of it has been due; for metrics. */
+  async pending(): Promise<{ count: number; oldestDueMs: number }> {
+    const { count, oldestDue } = await pendingDeliveries(this.#deps.db);
+    return { count, oldestDueMs: oldestDue === null ? 0 : Math.max(0, Date.now() - oldestDue.getTime()) };
   }
 
   // Endpoints
@@ -280,18 +289,23 @@ export class Webhooks implements WebhookEndpoints {
     };
     const isHeard = attempt.error === null;
     const delayMs = RETRY_DELAYS_MS[delivery.attempts + 1];
-    const { db, log } = this.#deps;
-    if (isHeard) return enterAttempt(db, delivery.id, attempt, { state: 'delivered' });
+    const { db, log, onTried } = this.#deps;
+    if (isHeard) {
+      onTried?.('delivered', attempt.tookMs);
+      return enterAttempt(db, delivery.id, attempt, { state: 'delivered' });
+    }
     const { endpointId, appId, type } = delivery;
     if (result.status === GONE) {
       await disableEndpoint(db, endpointId, 'the receiver answered 410 Gone');
       log.warn({ endpointId, appId }, 'a webhook was turned off: its receiver answered 410 Gone');
     }
     if (delayMs === undefined || result.status === GONE || type === 'webhook.test') {
+      onTried?.('failed', attempt.tookMs);
       await enterAttempt(db, delivery.id, attempt, { state: 'failed' });
       log.warn({ endpointId, appId, type, deliveryId: delivery.id }, 'a webhook was not heard');
       return;
     }
+    onTried?.('retry', attempt.tookMs);
     const spread = 1 + this.#limits.jitter * (2 * Math.random() - 1);
     const nextAt = new Date(Date.now() + delayMs * spread);
     await enterAttempt(db, delivery.id, attempt, { state: 'pending', nextAt });

@@ -1,7 +1,20 @@
 // The types of `verbatim.js`, the browser SDK.
 // Generated from the sources by `npm run docs`.
 
-type AccessAction = 'admin_view' | 'bundle' | 'download' | 'grant' | 'list' | 'stream' | 'view';
+type AccessAction = 'admin_view' | 'bundle' | 'download' | 'grant' | 'list' | 'play_end' | 'stream' | 'view';
+
+/** How much of a recording went out under one grant. */
+type Played = {
+  what: 'bundle' | 'download' | 'stream';
+  /** Requests that were answered with bytes. */
+  ranges: number;
+  /** Bytes that were handed to the connection, repeated ones counted again. */
+  bytes: number;
+  /** Of the file, each byte once. */
+  coveredBytes: number;
+  /** Of the whole file. */
+  sizeBytes: number;
+};
 
 type AccessEvent = {
   at: string;
@@ -12,6 +25,8 @@ type AccessEvent = {
     userId?: string;
     name?: string;
   };
+  /** Of a `play_end`. */
+  played?: Played;
 };
 
 /** `GET /v1/recordings/:id/access`: who listed, played or downloaded it, newest first (F39). */

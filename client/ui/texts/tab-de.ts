@@ -88,6 +88,7 @@ export const tabDe: TabTexts = {
       stream: 'hörte sie an',
       download: 'lud sie herunter',
       bundle: 'lud das Beweispaket herunter',
+      play_end: 'beendete das Anhören oder Herunterladen',
       admin_view: 'sah sie in der Verwaltung an',
     },
     times: '{count}-mal',

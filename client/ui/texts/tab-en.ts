@@ -88,6 +88,7 @@ export const tabEn: TabTexts = {
       stream: 'listened to it',
       download: 'downloaded it',
       bundle: 'downloaded the evidence bundle',
+      play_end: 'stopped listening or downloading',
       admin_view: 'looked at it as an administrator',
     },
     times: '{count} times',

@@ -88,6 +88,7 @@ export const tabEs: TabTexts = {
       stream: 'la escuchó',
       download: 'la descargó',
       bundle: 'descargó el paquete de pruebas',
+      play_end: 'terminó de escucharla o descargarla',
       admin_view: 'la consultó como administración',
     },
     times: '{count} veces',

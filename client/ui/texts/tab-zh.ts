@@ -85,6 +85,7 @@ export const tabZh: TabTexts = {
       stream: '收听',
       download: '下载',
       bundle: '下载证据包',
+      play_end: '停止收听或下载',
       admin_view: '以管理员身份查看',
     },
     times: '{count} 次',

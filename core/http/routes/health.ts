@@ -1,12 +1,13 @@
 import { Type } from 'typebox';
 import { Health } from '#protocol';
 import type { HttpApp, HttpDeps } from '../deps.ts';
+import { problems } from '../openapi.ts';
 
 const Status = Type.Object({ status: Type.String() });
 const tags = ['health'];
 
 /** Whether this server works: in detail, alive at all, and ready for traffic (F52). */
-export function healthRoutes(app: HttpApp, { health }: HttpDeps): void {
+export function healthRoutes(app: HttpApp, { health, metrics }: HttpDeps): void {
   const config = { auth: 'none' } as const;
   app.get(
     '/v1/health',
@@ -31,5 +32,25 @@ export function healthRoutes(app: HttpApp, { health }: HttpDeps): void {
       const { status } = await health();
       return reply.code(status === 'failing' ? 503 : 200).send({ status });
     },
+  );
+  if (metrics === undefined) return;
+  app.get(
+    '/metrics',
+    {
+      config: { auth: 'operator' },
+      schema: {
+        tags,
+        summary: 'Figures of every part in the Prometheus text format',
+        response: {
+          200: { description: 'The figures', content: { 'text/plain': { schema: Type.String() } } },
+          default: problems,
+        },
+      },
+    },
+    async (_request, reply) =>
+      reply
+        .header('cache-control', 'no-store')
+        .type('text/plain; version=0.0.4; charset=utf-8')
+        .send(await metrics.text()),
   );
 }

@@ -55,6 +55,7 @@ export class Ledger {
   readonly #parts: Parts | undefined;
   readonly #loaded: Pick<Loaded, 'checkpoint' | 'edge'> & { vkeys: string[]; earlier: readonly string[] };
   #damage: string | undefined;
+  #headAt: Date | undefined;
   #rotating = false;
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -107,7 +108,10 @@ export class Ledger {
       acceptedAt: loaded.lossAccepted ? loaded.history.accepted?.index : undefined,
       collectMs: options.collectMs ?? DEFAULT_COLLECT_MS,
       retry,
-      onPublished: (size) => wal.published(size),
+      onPublished: (size) => {
+        this.#headAt = new Date();
+        return wal.published(size);
+      },
       onTrouble,
       onRefused: (problem) => this.#stop(`the signer refuses: ${problem}`),
     });
@@ -189,6 +193,17 @@ export class Ledger {
     return this.#parts?.queue.durable ?? this.#loaded.edge.size;
   }
 
+  /** Durable entries that no published head covers yet. */
+  get unpublished(): number {
+    const head = this.#parts === undefined ? this.#loaded.checkpoint : this.#parts.publisher.head;
+    return Math.max(0, this.size - (head?.size ?? 0));
+  }
+
+  /** When the newest head was published; undefined before the first one of this run. */
+  get headAt(): Date | undefined {
+    return this.#headAt;
+  }
+
   get state(): LedgerState {
     const problem = this.#damage ?? this.#parts?.queue.trouble ?? this.#full();
     return problem === undefined ? { mode: 'writable' } : { mode: 'read-only', problem };
@@ -210,6 +225,7 @@ export class Ledger {
    * be entered later, with these bytes; LedgerError for something that can never be an entry
    */
   async append({ t, id, sub, actor, d }: NewLedgerEntry): Promise<Appended> {
+    const begun = performance.now();
     for (;;) {
       const { queue, scribe } = this.#writable();
       const known = scribe.find(sub, id);
@@ -226,6 +242,7 @@ export class Ledger {
     const { queue, scribe } = this.#writable();
     const { index, hash, bytes } = scribe.enter({ t, id, sub, actor, d });
     await queue.whenDurable(index);
+    this.#options.onAppended?.(performance.now() - begun);
     return { index, hash, bytes, fresh: true };
   }
 

@@ -31,6 +31,8 @@ export interface LedgerOptions {
   collectMs?: number;
   /** Bytes of entries that the tree has not taken; past it appends are refused. Default 64 MiB. */
   maxWaitingBytes?: number;
+  /** Told of each fresh entry how long it took to become durable. */
+  onAppended?: (tookMs: number) => void;
   /** Waiting times between attempts when the disk fails. Default 250 ms to 30 s. */
   retry?: { minMs: number; maxMs: number };
 }
