@@ -1,6 +1,5 @@
-// health: is every part of this server fit to take a secure call, and how much of everything is there? Asked by
-// operators, load balancers, monitors and the canary.
-// Not here: how a part works; it is given one question for each part by app.ts.
+// health: is every part of this server fit to take a secure call, and how much of everything is there?
+// Not here: how a part works; it is given one question for each part by app.ts, and told what happens.
 // Imported by: app.ts.
 
 export type { EndedCall } from './figures/calls.ts';
