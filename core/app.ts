@@ -15,7 +15,7 @@ import {
   openSealed,
   readIdentity,
 } from '#store';
-import { createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from './auth/index.ts';
+import { Apps, createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from './auth/index.ts';
 import type { IceSettings } from './call/index.ts';
 import { CallService } from './call/index.ts';
 import { currentDisclosure } from './db/calls.ts';
@@ -134,6 +134,12 @@ export async function buildApp(options: AppOptions): Promise<App> {
     recording.on('recorderGone', (recorderId) => media.forgetRecorder(recorderId));
 
     const devices = new DeviceRegistry();
+    const auth = createAuthenticator({ db, sealKey: secrets.sealKey, log });
+    const apps = new Apps(db, secrets.sealKey, (kid) => auth.forgetKey(kid));
+    await auth.watchRevocations({
+      inUse: () => devices.kidsInUse(),
+      onRevoked: (kid) => devices.revokeKey(kid),
+    });
     const calls = new CallService({
       db,
       media,
@@ -147,6 +153,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
         ...(config.call.ringTimeoutMs === undefined ? {} : { ringTimeoutMs: config.call.ringTimeoutMs }),
       },
       ice: iceOf(options),
+      iceOfApp: (appId) => apps.ice(appId),
       watcher: metrics.calls,
       log,
     });
@@ -206,7 +213,6 @@ export async function buildApp(options: AppOptions): Promise<App> {
       disk: { freeBytes: () => freeBytesOf(config.dataDir) },
     });
 
-    const auth = createAuthenticator({ db, sealKey: secrets.sealKey });
     const origins = new Origins(db);
     const http = await buildHttp({
       log,
@@ -219,6 +225,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       auth,
       origins,
       directory: directoryOf(db),
+      apps,
       webhooks,
       library,
       history: new History(db),

@@ -170,6 +170,11 @@ t.test('F28 F35 settings are changed one by one, and what is wrong is refused in
     { id: 'shop', recordingEnabled: true, allowedOrigins: ['https://chat.example.org'] },
   ]);
 
+  const relays = ['ice', 'set', 'shop', '--turn', 'turn:b.example', '--secret-file', '-'];
+  const shown = await app(dataDir, relays, { input: 'north-by-northwest\n' });
+  t.match(shown.out, /^ICE servers: +turn:b\.example$/m);
+  t.notMatch(shown.out + shown.err, /north-by/, 'the secret of the relays is never shown');
+
   await app(dataDir, ['role', 'set', 'shop', 'default', '--secure', 'off']);
   const role = await app(dataDir, ['role', 'set', 'shop', 'agent', '--secure', 'on', '--recordings', 'off']);
   t.equal(
@@ -218,6 +223,6 @@ t.test('the help names every command', async (t) => {
   t.equal(code, 0);
   const source = readFileSync(program, 'utf8');
   const commands = [...source.matchAll(/^ {2}'?([a-z ]+)'?: \{\s+arguments:/gm)].map(([, name]) => name);
-  t.equal(commands.length, 12);
+  t.equal(commands.length, 17);
   for (const name of commands) t.match(out, new RegExp(`^ {2}${name}`, 'm'));
 });

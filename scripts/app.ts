@@ -21,6 +21,7 @@ import {
   setAppOrigins,
   setAppRecording,
 } from '../core/db/index.ts';
+import { removeIce, setIce, setRetention, setRingTime, showApp } from './lib/app-commands.ts';
 import type { OperatorDatabase } from './lib/operator-database.ts';
 import { openOperatorDatabase } from './lib/operator-database.ts';
 import { OperatorError, runCommand } from './lib/operator-error.ts';
@@ -32,11 +33,18 @@ const HELP = `Usage: scripts/app COMMAND [OPTIONS]
       [--recording on|off]          secure calls; off unless given
       [--algorithm ALGORITHM --public-key FILE]
   list                              every app
+  show ID                           all settings of an app
   key add ID [--algorithm ALGORITHM --public-key FILE]
-  key list ID
-  key revoke ID KEY                 takes effect within seconds
+  key list ID                       with the time of each one's last use
+  key revoke ID KEY                 takes effect at once: open connections that it let in are closed
   recording on|off ID               for calls that start from now on
   origins ID [ORIGIN...]            web origins whose pages may sign in; replaces the list
+  retention ID DAYS|forever         how long recordings are kept; for ever unless given
+  ring ID SECONDS                   how long calls ring; 45 unless given
+  ice set ID [--stun URLS] [--turn URLS --secret-file FILE] [--relay-only on|off] [--credential-seconds N]
+                                    ICE servers of this app's voice calls in place of the server's own; URLs are
+                                    separated by commas; - reads the secret of the relays from standard input
+  ice remove ID                     the server's own again
   disclosure set ID --locale LOCALE --file FILE
                                     the text that both sides of a secure call agree to; - reads it from
                                     standard input
@@ -90,6 +98,11 @@ const COMMANDS: Record<
   'key revoke': { arguments: [2, 2], run: revokeKey },
   recording: { arguments: [2, 2], run: setRecording },
   origins: { arguments: [1, 100], run: setOrigins },
+  show: { arguments: [1, 1], run: (db, [id = '']) => showApp(db, id) },
+  retention: { arguments: [2, 2], run: (db, [id = '', period = '']) => setRetention(db, id, period) },
+  ring: { arguments: [2, 2], run: (db, [id = '', seconds = '']) => setRingTime(db, id, seconds) },
+  'ice set': { arguments: [1, 1], run: (db, [id = ''], options) => setIce(db, id, options) },
+  'ice remove': { arguments: [1, 1], run: (db, [id = '']) => removeIce(db, id) },
   'disclosure set': { arguments: [1, 1], run: setDisclosure },
   'disclosure list': { arguments: [1, 1], run: listTexts },
   'role list': { arguments: [1, 1], run: (db, [id = '']) => listRoles(db, id) },
@@ -142,6 +155,11 @@ function parse(args: string[]) {
       recording: { type: 'string' },
       algorithm: { type: 'string' },
       'public-key': { type: 'string' },
+      stun: { type: 'string' },
+      turn: { type: 'string' },
+      'secret-file': { type: 'string' },
+      'relay-only': { type: 'string' },
+      'credential-seconds': { type: 'string' },
       locale: { type: 'string' },
       file: { type: 'string' },
       voice: { type: 'string' },
@@ -196,16 +214,20 @@ async function addKey(db: OperatorDatabase, [id = '']: string[], options: Option
 
 async function listKeys(db: OperatorDatabase, [id = '']: string[]): Promise<Answer> {
   await existing(db, id);
-  const keys = (await listAppKeys(db, id)).map(({ kid, algorithm, createdAt, revokedAt }) => ({
+  const keys = (await listAppKeys(db, id)).map(({ kid, algorithm, createdAt, lastUsedAt, revokedAt }) => ({
     kid,
     algorithm,
     createdAt,
+    lastUsedAt,
     revokedAt,
   }));
   const state = (revokedAt: Date | null): string =>
     revokedAt === null ? 'in force' : `revoked ${revokedAt.toISOString()}`;
   return {
-    lines: keys.map((key) => `${key.kid}  ${key.algorithm}  ${state(key.revokedAt)}`),
+    lines: keys.map(
+      (key) =>
+        `${key.kid}  ${key.algorithm}  ${state(key.revokedAt)}, ${key.lastUsedAt === null ? 'never used' : `last used ${key.lastUsedAt.toISOString()}`}`,
+    ),
     data: keys,
   };
 }

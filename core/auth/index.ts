@@ -2,6 +2,7 @@
 // Not here: routes, headers of answers, who may see which recording (that is core/library).
 // Imported by: core/http, core/library, core/signaling, core/app.ts, scripts.
 export * from './app-keys.ts';
+export * from './apps.ts';
 export * from './authenticator.ts';
 export * from './demo.ts';
 export * from './grant-urls.ts';

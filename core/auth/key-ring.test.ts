@@ -18,7 +18,12 @@ function ringOf(rows: AppKeyRow[]) {
 }
 
 function rowOf(appId = 'one'): AppKeyRow {
-  return { ...createSecretKey(appId, sealKey).row, createdAt: new Date(0), revokedAt: null };
+  return {
+    ...createSecretKey(appId, sealKey).row,
+    createdAt: new Date(0),
+    revokedAt: null,
+    lastUsedAt: null,
+  };
 }
 
 t.test('a revoked key is refused within two seconds', async (t) => {
@@ -100,7 +105,13 @@ t.test('a sealed secret opens for its own key id and seal key only', async (t) =
 t.test('a public key whose row names another algorithm is not used', async (t) => {
   const pair = generateKeyPairSync('ed25519');
   const { row } = createPublicKey('one', pair.publicKey.export({ format: 'jwk' }) as JWK);
-  const wrong: AppKeyRow = { ...row, algorithm: 'ES256', createdAt: new Date(0), revokedAt: null };
+  const wrong: AppKeyRow = {
+    ...row,
+    algorithm: 'ES256',
+    createdAt: new Date(0),
+    revokedAt: null,
+    lastUsedAt: null,
+  };
   await t.rejects(ringOf([wrong]).ring.get(row.kid), { code: 'corrupt' });
 });
 

@@ -68,6 +68,15 @@ export class KeyRing {
     }
   }
 
+  /** A key that was revoked is asked for anew, also by those who wait for it now. */
+  forget(kid: string): void {
+    this.#entries.delete(kid);
+  }
+
+  forgetAll(): void {
+    this.#entries.clear();
+  }
+
   get size(): number {
     return this.#entries.size;
   }

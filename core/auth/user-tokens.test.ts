@@ -27,7 +27,14 @@ async function keysOfTwoApps() {
   const revoked = new Set<string>();
   const find = async (kid: string): Promise<AppKeyRow | undefined> => {
     const row = rows.find((one) => one.kid === kid);
-    return row && { ...row, createdAt: new Date(0), revokedAt: revoked.has(kid) ? new Date(0) : null };
+    return (
+      row && {
+        ...row,
+        createdAt: new Date(0),
+        revokedAt: revoked.has(kid) ? new Date(0) : null,
+        lastUsedAt: null,
+      }
+    );
   };
   const pem = (key: typeof ed.privateKey) => key.export({ format: 'pem', type: 'pkcs8' }).toString();
   return {

@@ -15,6 +15,7 @@ import type { CallMedia, IceState } from '../media/index.ts';
 import type { Head } from '../recording/index.ts';
 import type { RunningCapture } from './call-recorder.ts';
 import { CallRecorder } from './call-recorder.ts';
+import type { IceSettings } from './ice-servers.ts';
 import type { CallEffect, CallEvent, CallStatus, TimerName } from './machine.ts';
 import { placeCall, step } from './machine.ts';
 import type { PeerRelayDeps } from './peer-relay.ts';
@@ -70,6 +71,8 @@ export class Call {
   readonly appId: string;
   readonly chatId: string;
   readonly people: CallPeople;
+  /** Of a voice call: those of its app, or of the server, when it began. */
+  readonly ice: IceSettings;
   acceptedAt: Date | null = null;
   activeAt: Date | null = null;
   endedAt: Date | null = null;
@@ -88,7 +91,7 @@ export class Call {
   #finish: () => void = () => {};
 
   constructor(
-    fixed: Pick<Call, 'id' | 'recordingId' | 'mode' | 'appId' | 'chatId' | 'people'>,
+    fixed: Pick<Call, 'id' | 'recordingId' | 'mode' | 'appId' | 'chatId' | 'people' | 'ice'>,
     media: CallMedia | null,
     callerDevice: string,
     consented: boolean,
@@ -100,6 +103,7 @@ export class Call {
     this.appId = fixed.appId;
     this.chatId = fixed.chatId;
     this.people = fixed.people;
+    this.ice = fixed.ice;
     this.#acts = acts;
     this.startedAt = acts.clock.now();
     this.finished = new Promise((resolve) => {

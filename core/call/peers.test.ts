@@ -9,6 +9,7 @@ import { FakeMediaServer } from '../media/index.ts';
 import { noEvidence } from '../recording/test/no-evidence.ts';
 import { iceServersFor } from './ice-servers.ts';
 import type { Participant } from './ports.ts';
+import type { CallServiceDeps } from './service.ts';
 import { CallService } from './service.ts';
 
 /** What the server passes on between the two browsers of a voice call, and what it refuses. */
@@ -43,7 +44,7 @@ interface Told {
   params: unknown;
 }
 
-function stage() {
+function stage(deps: Pick<CallServiceDeps, 'iceOfApp'> = {}) {
   const told: Told[] = [];
   const service = new CallService({
     db,
@@ -60,6 +61,7 @@ function stage() {
     },
     limits: { graceMs: 15_000, connectTimeoutMs: 20_000, maxCalls: 10 },
     ice: ICE,
+    ...deps,
     log: { warn: () => {}, info: () => {} },
   });
   const peers = (): Told[] => told.filter(({ name }) => name.startsWith('peer.'));
@@ -338,5 +340,37 @@ t.test(
       'without direct paths nobody asks for their own address',
     );
     t.same(iceServersFor({ ...ICE, stunUrls: [], turnUrls: [] }, ann, now).iceServers, []);
+  },
+);
+
+t.test(
+  'F14 an app’s own ICE servers take the place of the server’s, for calls that begin from then on',
+  async (t) => {
+    const own = {
+      ...ICE,
+      stunUrls: [],
+      turnUrls: ['turn:own.example'],
+      secret: 'another-secret',
+      relayOnly: true,
+    };
+    const ofApp = new Map<string, typeof own>();
+    const s = stage({ iceOfApp: async (appId) => ofApp.get(appId) });
+    const before = await connecting(s);
+    ofApp.set(APP, own);
+    t.match(s.service.peerServers(ann, before).iceServers, [{ urls: ICE.stunUrls }, { urls: ICE.turnUrls }]);
+    await s.service.hangup(ann, before);
+    const after = await connecting(s);
+    const servers = s.service.peerServers(ann, after);
+    t.match(servers, { iceServers: [{ urls: ['turn:own.example'] }], iceTransportPolicy: 'relay' });
+    t.equal(servers.iceServers.length, 1);
+    const [relay] = servers.iceServers;
+    t.equal(
+      relay?.credential,
+      createHmac('sha1', own.secret)
+        .update(relay?.username ?? '')
+        .digest('base64'),
+      'with the secret of its own relays',
+    );
+    await s.service.close();
   },
 );

@@ -35,6 +35,8 @@ export interface CallServiceDeps {
   devices: Devices;
   limits: CallLimits;
   ice: IceSettings;
+  /** An app's own servers, in place of those. */
+  iceOfApp?: (appId: string) => Promise<IceSettings | undefined>;
   log: { warn(o: object, message: string): void; info(o: object, message: string): void };
   watcher?: CallWatcher;
   clock?: Clock;
@@ -120,6 +122,7 @@ export class CallService {
       const consent = p.mode === 'secure' && p.consent ? this.#consentRecord(who, p.consent) : null;
       // A voice call goes from browser to browser, and needs no media worker.
       if (p.mode === 'secure') media = await this.#deps.media.openCall(row.id);
+      const ice = p.mode === 'voice' ? await this.#deps.iceOfApp?.(row.appId) : undefined;
       await calls.insertCall(this.#deps.db, row, consent);
       // Nothing rings before the caller's consent is durable in the ledger (F35). A crash before it leaves a row that
       // the next start ends; a crash after it leaves a consent, whose call is ended and entered as ended then.
@@ -131,6 +134,7 @@ export class CallService {
           mode: p.mode,
           appId: who.appId,
           chatId: p.chatId,
+          ice: ice ?? this.#deps.ice,
           people: { caller: own ? party(own) : { userId: who.userId, name: who.name }, callee: party(peer) },
         },
         media ?? null,
@@ -221,7 +225,7 @@ export class CallService {
   peerServers(who: Participant, p: Params<'peer.servers'>): Result<'peer.servers'> {
     const { call, side } = this.#ownCall(who, p.callId);
     call.countIceServers(side);
-    return iceServersFor(this.#deps.ice, who, this.#clock.now());
+    return iceServersFor(call.ice, who, this.#clock.now());
   }
 
   describePeer(who: Participant, p: Params<'peer.description'>): void {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { AppIce } from '#protocol';
 import type { Database, Queryable } from './database.ts';
 
 /** Apps (workspaces), their keys, and the disclosure texts that their users agree to. */
@@ -10,6 +11,8 @@ export interface AppRow {
   allowedOrigins: string[];
   /** F32: after so many days a recording expires; null: it is kept for ever. */
   retentionDays: number | null;
+  /** In place of the server's own; the relays' secret is read by findAppIce alone. */
+  ice: AppIce | null;
   createdAt: Date;
 }
 
@@ -26,6 +29,8 @@ export interface AppKeyRow {
   publicJwk: Record<string, string> | null;
   createdAt: Date;
   revokedAt: Date | null;
+  /** To the minute; null when it was never used. */
+  lastUsedAt: Date | null;
 }
 
 export interface DisclosureRow {
@@ -38,10 +43,10 @@ export interface DisclosureRow {
 
 const appColumns = (sql: Queryable) => sql`
   id, name, recording_enabled as "recordingEnabled", ring_timeout_ms as "ringTimeoutMs",
-  allowed_origins as "allowedOrigins", retention_days as "retentionDays", created_at as "createdAt"`;
+  allowed_origins as "allowedOrigins", retention_days as "retentionDays", ice, created_at as "createdAt"`;
 const keyColumns = (sql: Queryable) => sql`
   kid, app_id as "appId", algorithm, secret_sealed as "secretSealed", public_jwk as "publicJwk",
-  created_at as "createdAt", revoked_at as "revokedAt"`;
+  created_at as "createdAt", revoked_at as "revokedAt", last_used_at as "lastUsedAt"`;
 
 export interface NewApp {
   id: string;
@@ -66,29 +71,70 @@ export function listApps(db: Database): Promise<AppRow[]> {
   return db.sql<AppRow[]>`select ${appColumns(db.sql)} from apps order by id`;
 }
 
+/** What is left out stays. `ice` has the sealed secret of its relays beside it; null takes both away. */
+export interface AppChange {
+  name?: string;
+  /** F28: applies to calls started from now on. */
+  recordingEnabled?: boolean;
+  ringTimeoutMs?: number;
+  allowedOrigins?: readonly string[];
+  /** F32: null keeps recordings for ever. */
+  retentionDays?: number | null;
+  ice?: { settings: AppIce; secretSealed: Uint8Array | null } | null;
+}
+
+/** Undefined when there is no such app. */
+export async function updateApp(
+  { sql }: { sql: Queryable },
+  id: string,
+  change: AppChange,
+): Promise<AppRow | undefined> {
+  const { name, recordingEnabled, ringTimeoutMs, allowedOrigins, retentionDays, ice } = change;
+  const days = retentionDays === undefined ? sql`retention_days` : sql`${retentionDays}`;
+  const servers = ice === undefined ? sql`ice` : sql`${ice === null ? null : sql.json(ice.settings)}`;
+  const secret = ice === undefined ? sql`ice_secret_sealed` : sql`${ice?.secretSealed ?? null}`;
+  const [row] = await sql<AppRow[]>`
+    update apps set
+      name = coalesce(${name ?? null}, name),
+      recording_enabled = coalesce(${recordingEnabled ?? null}::boolean, recording_enabled),
+      ring_timeout_ms = coalesce(${ringTimeoutMs ?? null}::integer, ring_timeout_ms),
+      allowed_origins = coalesce(${allowedOrigins === undefined ? null : [...allowedOrigins]}::text[], allowed_origins),
+      retention_days = ${days}, ice = ${servers}, ice_secret_sealed = ${secret}
+    where id = ${id}
+    returning ${appColumns(sql)}`;
+  return row;
+}
+
 /** F28: applies to calls started from now on. False when there is no such app. */
 export async function setAppRecording(db: Database, id: string, enabled: boolean): Promise<boolean> {
-  const { count } = await db.sql`update apps set recording_enabled = ${enabled} where id = ${id}`;
-  return count === 1;
+  return (await updateApp(db, id, { recordingEnabled: enabled })) !== undefined;
 }
 
 /** The origins whose pages may open a signaling socket for this app. False when there is no such app. */
 export async function setAppOrigins(db: Database, id: string, origins: readonly string[]): Promise<boolean> {
-  const { count } = await db.sql`update apps set allowed_origins = ${[...origins]} where id = ${id}`;
-  return count === 1;
+  return (await updateApp(db, id, { allowedOrigins: origins })) !== undefined;
 }
 
 /** F32: null keeps recordings for ever. False when there is no such app. */
 export async function setAppRetention(db: Database, id: string, days: number | null): Promise<boolean> {
-  const { count } = await db.sql`update apps set retention_days = ${days} where id = ${id}`;
-  return count === 1;
+  return (await updateApp(db, id, { retentionDays: days })) !== undefined;
+}
+
+/** The app's own ICE servers with what opens its relays; undefined when it has none of its own. */
+export async function findAppIce(
+  { sql }: { sql: Queryable },
+  id: string,
+): Promise<{ settings: AppIce; secretSealed: Uint8Array | null } | undefined> {
+  const [row] = await sql<{ settings: AppIce; secretSealed: Uint8Array | null }[]>`
+    select ice as settings, ice_secret_sealed as "secretSealed" from apps where id = ${id} and ice is not null`;
+  return row;
 }
 
 export type NewAppKey = Pick<AppKeyRow, 'kid' | 'appId' | 'algorithm' | 'secretSealed' | 'publicJwk'>;
 
-export async function insertAppKey(db: Database, key: NewAppKey): Promise<void> {
-  const jwk = key.publicJwk === null ? null : db.sql.json(key.publicJwk);
-  await db.sql`
+export async function insertAppKey({ sql }: { sql: Queryable }, key: NewAppKey): Promise<void> {
+  const jwk = key.publicJwk === null ? null : sql.json(key.publicJwk);
+  await sql`
     insert into app_keys (kid, app_id, algorithm, secret_sealed, public_jwk)
     values (${key.kid}, ${key.appId}, ${key.algorithm}, ${key.secretSealed}, ${jwk})`;
 }
@@ -99,16 +145,52 @@ export async function findAppKey(db: Database, kid: string): Promise<AppKeyRow |
   return row;
 }
 
-export function listAppKeys(db: Database, appId: string): Promise<AppKeyRow[]> {
-  return db.sql<AppKeyRow[]>`
-    select ${keyColumns(db.sql)} from app_keys where app_id = ${appId} order by created_at, kid`;
+export async function listAppKeys({ sql }: { sql: Queryable }, appId: string): Promise<AppKeyRow[]> {
+  return sql<AppKeyRow[]>`
+    select ${keyColumns(sql)} from app_keys where app_id = ${appId} order by created_at, kid`;
 }
 
 /** Revokes for ever; a repeated call keeps the first time. False when there is no such key. */
-export async function revokeAppKey(db: Database, appId: string, kid: string): Promise<boolean> {
-  const { count } = await db.sql`
+export async function revokeAppKey(
+  { sql }: { sql: Queryable },
+  appId: string,
+  kid: string,
+): Promise<boolean> {
+  const { count } = await sql`
     update app_keys set revoked_at = coalesce(revoked_at, now()) where app_id = ${appId} and kid = ${kid}`;
   return count === 1;
+}
+
+/** Notes that a key was used; a time within the last minute stays. */
+export async function noteKeyUse(db: Database, kid: string, now: Date): Promise<void> {
+  await db.sql`
+    update app_keys set last_used_at = ${now}
+    where kid = ${kid} and (last_used_at is null or last_used_at <= ${now}::timestamptz - interval '1 minute')`;
+}
+
+/** Of these keys, those that are revoked, or not there at all. */
+export async function findDeadKeys(db: Database, kids: readonly string[]): Promise<string[]> {
+  const rows = await db.sql<{ kid: string }[]>`
+    select kid from unnest(${[...kids]}::text[]) as given (kid)
+    where not exists (select from app_keys k where k.kid = given.kid and k.revoked_at is null)`;
+  return rows.map((row) => row.kid);
+}
+
+/** Takes the app's row, so that those who change its keys take turns. */
+export async function lockApp(sql: Queryable, appId: string): Promise<void> {
+  await sql`select 1 from apps where id = ${appId} for update`;
+}
+
+/**
+ * Tells of each key that is revoked from now on, by whichever process. `onGap` is called whenever revocations may
+ * have been missed: at the beginning, and when a connection that was lost is there again. Ends with the database.
+ */
+export async function watchRevocations(
+  db: Database,
+  onRevoked: (kid: string) => void,
+  onGap: () => void,
+): Promise<void> {
+  await db.sql.listen('app_key_revoked', onRevoked, onGap);
 }
 
 /** The text of the newest version for a locale; exact match only, choosing a locale is the caller's matter. */

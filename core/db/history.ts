@@ -1,6 +1,7 @@
 import type { CallHistoryItem, CallMode, CallState, EndReason, Party, Side } from '#protocol';
 import type { Database } from './database.ts';
 import type { Viewer } from './library.ts';
+import { privateToOther } from './library.ts';
 
 interface Row {
   callId: string;
@@ -55,7 +56,8 @@ export async function listCalls(
       c.caller_id as "callerId", a.name as "callerName", a.avatar_url as "callerAvatar",
       c.callee_id as "calleeId", b.name as "calleeName", b.avatar_url as "calleeAvatar",
       c.accepted_at is not null as accepted,
-      c.started_at as "startedAt", c.active_at as "activeAt", c.ended_at as "endedAt", r.id as "recordingId"
+      c.started_at as "startedAt", c.active_at as "activeAt", c.ended_at as "endedAt",
+      ${recordingId(db, viewer)} as "recordingId"
     from calls c
     left join users a on a.app_id = c.app_id and a.id = c.caller_id
     left join users b on b.app_id = c.app_id and b.id = c.callee_id
@@ -64,6 +66,13 @@ export async function listCalls(
     order by c.started_at desc, c.id desc
     limit ${page.limit}`;
   return rows.map((row) => itemOf(row, viewer));
+}
+
+/** Nothing to ask for where a private chat keeps the viewer from its recordings. */
+function recordingId(db: Database, { userId }: Viewer) {
+  return userId === undefined
+    ? db.sql`r.id`
+    : db.sql`case when not ${privateToOther(db.sql, userId)} then r.id end`;
 }
 
 function ownOnly(db: Database, { userId }: Viewer) {

@@ -1,9 +1,10 @@
 import type { Recording, RecordingState } from '#protocol';
-import type { Database } from './database.ts';
+import type { Database, Queryable } from './database.ts';
 
 /**
  * Who asks: an app's server sees every recording of the app, a user those that they are a party of.
- * The parties are fixed by the call; what happens to the chat afterwards changes nothing for them (F20).
+ * The parties are fixed by the call: a chat that is renamed, closed or deleted changes nothing for them, and who comes
+ * to it later gets nothing (F20). Only a chat marked private keeps out the party who does not own it (F30).
  */
 export interface Viewer {
   appId: string;
@@ -48,6 +49,17 @@ export async function mayListChat(db: Database, viewer: Viewer, chatId: string):
         select from recordings r
         where r.app_id = c.app_id and r.chat_id = c.id and ${userId} in (r.caller_id, r.callee_id)))`;
   return rows.length === 1;
+}
+
+/** The same for its recordings: in a chat marked private its owner alone, beside the app itself (F30). */
+export async function mayListRecordings(db: Database, viewer: Viewer, chatId: string): Promise<boolean> {
+  if (!(await mayListChat(db, viewer, chatId))) return false;
+  const { appId, userId } = viewer;
+  if (userId === undefined) return true;
+  const rows = await db.sql`
+    select 1 from chats c
+    where c.app_id = ${appId} and c.id = ${chatId} and c.private and c.owner_id <> ${userId}`;
+  return rows.length === 0;
 }
 
 /** A page of a chat's recordings, newest first, after the one with the id `cursor`. */
@@ -116,8 +128,17 @@ function columns(db: Database) {
     left join users b on b.app_id = r.app_id and b.id = r.callee_id`;
 }
 
+/** Whether the chat of the recording `r` is marked private, and somebody else owns it. */
+export function privateToOther(sql: Queryable, userId: string) {
+  return sql`exists (
+    select from chats p
+    where p.app_id = r.app_id and p.id = r.chat_id and p.private and p.owner_id <> ${userId})`;
+}
+
 function partiesOnly(db: Database, { userId }: Viewer) {
-  return userId === undefined ? db.sql`` : db.sql`and ${userId} in (r.caller_id, r.callee_id)`;
+  return userId === undefined
+    ? db.sql``
+    : db.sql`and ${userId} in (r.caller_id, r.callee_id) and not ${privateToOther(db.sql, userId)}`;
 }
 
 /** States in which the `reason` column says why there is nothing to play; in others it says how the call ended. */

@@ -50,6 +50,9 @@ export interface NewGrant {
   appId: string;
   userId: string;
   sessionId: string;
+  /** The key that signed the token which it was asked for with, and the role that the token named. */
+  kid: string;
+  role: string | null;
   disposition: Disposition;
   container: RecordingFormat;
   createdAt: Date;
@@ -60,11 +63,11 @@ export interface NewGrant {
 export async function insertGrant(db: Database, row: NewGrant): Promise<void> {
   await db.sql`
     insert into grants
-      (id, recording_id, app_id, user_id, session_id, disposition, container, created_at, first_use_before,
-       ends_at)
+      (id, recording_id, app_id, user_id, session_id, kid, role, disposition, container, created_at,
+       first_use_before, ends_at)
     values
-      (${row.id}, ${row.recordingId}, ${row.appId}, ${row.userId}, ${row.sessionId}, ${row.disposition},
-       ${row.container}, ${row.createdAt}, ${row.firstUseBefore}, ${row.endsAt})`;
+      (${row.id}, ${row.recordingId}, ${row.appId}, ${row.userId}, ${row.sessionId}, ${row.kid}, ${row.role},
+       ${row.disposition}, ${row.container}, ${row.createdAt}, ${row.firstUseBefore}, ${row.endsAt})`;
 }
 
 /** A grant with what it takes to serve it. */
@@ -85,14 +88,13 @@ export interface GrantRow {
 }
 
 /**
- * A grant that may be used at `now`: not ended, its session alive, its recording available and its user still one
- * of the two parties, and either used before or within the time for the first use. The first use is entered by the
+ * A grant that may be used at `now`: see `living`; and either used before or within the time for the first use. The first use is entered by the
  * same statement, so two requests cannot both miss it.
  */
 export async function useGrant(db: Database, id: string, now: Date): Promise<GrantRow | undefined> {
   const [row] = await db.sql<GrantRow[]>`
     update grants g set first_used_at = coalesce(g.first_used_at, ${now})
-    from sessions s, recordings r
+    from sessions s, recordings r, apps a
     where g.id = ${id} and ${living(db, now)}
       and (g.first_used_at is not null or g.first_use_before > ${now})
     returning g.id, g.recording_id as "recordingId", g.app_id as "appId", g.user_id as "userId",
@@ -105,7 +107,7 @@ export async function useGrant(db: Database, id: string, now: Date): Promise<Gra
 /** Whether a stream under this grant may go on. */
 export async function isGrantAlive(db: Database, id: string, now: Date): Promise<boolean> {
   const rows = await db.sql`
-    select 1 from grants g, sessions s, recordings r where g.id = ${id} and ${living(db, now)}`;
+    select 1 from grants g, sessions s, recordings r, apps a where g.id = ${id} and ${living(db, now)}`;
   return rows.length === 1;
 }
 
@@ -125,10 +127,23 @@ export async function deleteOldSessions(db: Database, before: Date, limit: numbe
   });
 }
 
+/**
+ * Not ended, its session alive, its key not revoked, its recording available, and its user one of the two parties who
+ * still may read it: the role policy lets them, and no chat that is private to the other one keeps them out. Asked for
+ * each request and, while bytes flow, every two seconds, so whatever takes a right away ends what was granted by it.
+ */
 function living(db: Database, now: Date) {
   return db.sql`
-    s.id = g.session_id and r.id = g.recording_id
+    s.id = g.session_id and r.id = g.recording_id and a.id = g.app_id
     and g.ended_at is null and g.ends_at > ${now}
     and s.ended_at is null and s.expires_at > ${now}
-    and r.state = 'available' and r.removing_at is null and g.user_id in (r.caller_id, r.callee_id)`;
+    and r.state = 'available' and r.removing_at is null and g.user_id in (r.caller_id, r.callee_id)
+    and not exists (
+      select from chats c
+      where c.app_id = r.app_id and c.id = r.chat_id and c.private and c.owner_id <> g.user_id)
+    and (g.kid is null or exists (select from app_keys k where k.kid = g.kid and k.revoked_at is null))
+    and coalesce(
+      a.role_policy -> 'roles' -> coalesce(
+        g.role, (select u.role from users u where u.app_id = g.app_id and u.id = g.user_id)) ->> 'recordings',
+      a.role_policy -> 'default' ->> 'recordings', 'true')::boolean`;
 }

@@ -29,8 +29,8 @@ export async function findUser(db: Database, appId: string, id: string): Promise
 
 /**
  * Writes a chat and its members as given; a deleted chat comes back.
- * @throws VerbatimError `bad_request` when a direct chat has not exactly two members, or a member is unknown or
- * named twice;
+ * @throws VerbatimError `bad_request` when a direct chat has not exactly two members, a member is unknown or
+ * named twice, the owner is no member, or a private chat has none;
  * `conflict` when a direct chat that has had calls would get other people: their recordings are its recordings
  */
 export async function putChat(db: Database, appId: string, id: string, body: PutChatBody): Promise<Chat> {
@@ -43,6 +43,11 @@ export async function putChat(db: Database, appId: string, id: string, body: Put
   if (new Set(body.members).size < body.members.length) {
     throw new VerbatimError('bad_request', 'body/members: a member is named twice');
   }
+  const { owner } = body;
+  if (owner !== undefined && !body.members.includes(owner))
+    throw new VerbatimError('bad_request', 'body/owner: expected one of the members');
+  if (body.private === true && owner === undefined)
+    throw new VerbatimError('bad_request', 'body/private: a private chat needs an owner');
   await db.sql.begin(async (sql) => {
     const known = await sql<{ id: string }[]>`
       select id from users where app_id = ${appId} and id = any(${body.members})`;
@@ -63,7 +68,8 @@ export async function putChat(db: Database, appId: string, id: string, body: Put
       );
     }
     await sql`
-      update chats set kind = ${body.kind}, name = ${body.name ?? null}, deleted_at = null, updated_at = now()
+      update chats set kind = ${body.kind}, name = ${body.name ?? null}, owner_id = ${owner ?? null},
+        private = ${body.private ?? false}, deleted_at = null, updated_at = now()
       where app_id = ${appId} and id = ${id}`;
     await sql`
       delete from chat_members
@@ -78,14 +84,29 @@ export async function putChat(db: Database, appId: string, id: string, body: Put
 
 /** A chat that exists and is not deleted. */
 export async function findChat(db: Database, appId: string, id: string): Promise<Chat | undefined> {
-  const [row] = await db.sql<{ kind: Chat['kind']; name: string | null; members: string[] }[]>`
-    select c.kind, c.name, coalesce(array_agg(m.user_id order by m.user_id)
+  const [row] = await db.sql<
+    {
+      kind: Chat['kind'];
+      name: string | null;
+      members: string[];
+      ownerId: string | null;
+      private: boolean;
+    }[]
+  >`
+    select c.kind, c.name, c.owner_id as "ownerId", c.private, coalesce(array_agg(m.user_id order by m.user_id)
       filter (where m.user_id is not null), '{}') as members
     from chats c left join chat_members m on m.app_id = c.app_id and m.chat_id = c.id
     where c.app_id = ${appId} and c.id = ${id} and c.deleted_at is null
-    group by c.kind, c.name`;
+    group by c.app_id, c.id`;
   if (row === undefined) return undefined;
-  return { id, kind: row.kind, ...(row.name === null ? {} : { name: row.name }), members: row.members };
+  return {
+    id,
+    kind: row.kind,
+    ...(row.name === null ? {} : { name: row.name }),
+    members: row.members,
+    ...(row.ownerId === null ? {} : { owner: row.ownerId }),
+    ...(row.private ? { private: true } : {}),
+  };
 }
 
 /** Closes a chat for calls. Its recordings stay with their parties. False when there is no such chat. */

@@ -13,6 +13,7 @@ import { guardMethods, listRoutes } from './method-guard.ts';
 import { describeApi } from './openapi.ts';
 import { limitFailedSignIns, limitRates } from './rates.ts';
 import { logRequests } from './request-log.ts';
+import { appRoutes } from './routes/app.ts';
 import { callRoutes } from './routes/calls.ts';
 import { chatRoutes } from './routes/chats.ts';
 import { demoRoutes } from './routes/demo.ts';
@@ -52,6 +53,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp & { routes: rea
   await deps.signaling?.(app);
 
   healthRoutes(app, deps);
+  appRoutes(app, deps);
   userRoutes(app, deps);
   chatRoutes(app, deps);
   policyRoutes(app, deps);

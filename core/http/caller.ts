@@ -63,14 +63,19 @@ export function requireDeclaredAuth(app: HttpApp): void {
 }
 
 /** The app whose server calls, on routes with `auth: 'app'`. */
-export function appOf(request: FastifyRequest): { appId: string } {
+export function appOf(request: FastifyRequest): { appId: string; kid: string } {
   if (request.caller?.kind !== 'app')
     throw new VerbatimError('internal', 'the route does not declare auth: app');
   return request.caller;
 }
 
 /** The user who calls, on routes with `auth: 'user'`. */
-export function userOf(request: FastifyRequest): { appId: string; userId: string; role?: string } {
+export function userOf(request: FastifyRequest): {
+  appId: string;
+  userId: string;
+  role?: string;
+  kid: string;
+} {
   if (request.caller?.kind !== 'user')
     throw new VerbatimError('internal', 'the route does not declare auth: user');
   return request.caller;

@@ -7,7 +7,7 @@ import type {
   RawServerDefault,
 } from 'fastify';
 import type { DemoToken, Directory, Health, WebhookEndpoints } from '#protocol';
-import type { Authenticator, Origins } from '../auth/index.ts';
+import type { Apps, Authenticator, Origins } from '../auth/index.ts';
 import type { Evidence } from '../evidence/index.ts';
 import type { History, Library, Listeners, Timelines } from '../library/index.ts';
 
@@ -46,6 +46,7 @@ export interface HttpDeps {
   origins: Pick<Origins, 'ofApp' | 'isKnown'>;
   /** `directoryOf(db)` of core/db. */
   directory: Directory;
+  apps: Pick<Apps, 'find' | 'change' | 'keys' | 'addKey' | 'revokeKey'>;
   webhooks: WebhookEndpoints;
   library: Library;
   history: History;

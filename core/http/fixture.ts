@@ -10,7 +10,9 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { Health, RecordingState } from '#protocol';
 import { openSealed, sealFile } from '#store';
+import type { Authenticator } from '../auth/index.ts';
 import {
+  Apps,
   createAuthenticator,
   createPublicKey,
   createSecretKey,
@@ -49,6 +51,7 @@ export interface HttpFixture {
   sealKey: Buffer;
   http: HttpApp & { routes: readonly RouteEntry[] };
   url: string;
+  auth: Authenticator;
   library: Library;
   /** The real one, on a ledger of its own. */
   evidence: TestEvidence;
@@ -132,6 +135,7 @@ export async function httpFixture(
   });
   t.teardown(() => webhooks.close());
   const health: Health = { status: 'ok', version: '0.0.0', checks: { database: { ok: true } } };
+  const auth = createAuthenticator({ db, sealKey, nowMs });
   const http = await buildHttp({
     log,
     version: '0.0.0',
@@ -140,9 +144,10 @@ export async function httpFixture(
       trustProxy: overrides.trustProxy ?? [],
       ...(overrides.tls === undefined ? {} : { tls: overrides.tls }),
     },
-    auth: createAuthenticator({ db, sealKey, nowMs }),
+    auth,
     origins: new Origins(db, nowMs),
     directory: directoryOf(db),
+    apps: new Apps(db, sealKey, (kid) => auth.forgetKey(kid)),
     webhooks,
     library,
     history: new History(db),
@@ -185,6 +190,7 @@ export async function httpFixture(
     sealKey,
     http,
     url: `http://127.0.0.1:${port}`,
+    auth,
     library,
     evidence,
     clock,

@@ -13,6 +13,7 @@ t.test('each route declares who may use it', async (t) => {
     .filter(({ method }) => method !== 'HEAD')
     .map((r) => `${r.method} ${r.url} ${r.auth}`);
   t.strictSame(declared.sort(), [
+    'DELETE /v1/app/keys/:kid app',
     'DELETE /v1/chats/:id app',
     'DELETE /v1/session user',
     'DELETE /v1/webhooks/:id app',
@@ -24,6 +25,8 @@ t.test('each route declares who may use it', async (t) => {
     'GET /metrics operator',
     'GET /sdk/* none',
     'GET /ui/* none',
+    'GET /v1/app app',
+    'GET /v1/app/keys app',
     'GET /v1/chats/:id app',
     'GET /v1/chats/:id/calls either',
     'GET /v1/chats/:id/recordings either',
@@ -46,9 +49,11 @@ t.test('each route declares who may use it', async (t) => {
     'GET /v1/users/:id app',
     'GET /v1/webhooks app',
     'GET /v1/webhooks/:id/deliveries app',
+    'PATCH /v1/app app',
     'PATCH /v1/webhooks/:id app',
     'POST /demo/messages user',
     'POST /demo/token none',
+    'POST /v1/app/keys app',
     'POST /v1/recordings/:id/grants user',
     'POST /v1/recordings/:id/mismatch user',
     'POST /v1/webhooks app',

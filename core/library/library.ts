@@ -9,7 +9,7 @@ import {
   insertGrant,
   isGrantAlive,
   listRecordings,
-  mayListChat,
+  mayListRecordings,
   permissionsFor,
   useGrant,
 } from '../db/index.ts';
@@ -102,7 +102,7 @@ export class Library {
   ): Promise<RecordingPage> {
     const { db } = this.#deps;
     await this.#assertMayRead(viewer);
-    if (!(await mayListChat(db, viewer, chatId))) throw new VerbatimError('not_found');
+    if (!(await mayListRecordings(db, viewer, chatId))) throw new VerbatimError('not_found');
     if (page.cursor !== undefined) {
       const last = await findRecording(db, viewer, page.cursor);
       if (last?.chatId !== chatId) {
@@ -163,6 +163,8 @@ export class Library {
     appId: string;
     userId: string;
     role?: string;
+    /** The key that signed the user's token: the grant ends with it. */
+    kid: string;
     recordingId: string;
     disposition: Disposition;
     /** As the recording is kept, when left out. */
@@ -193,6 +195,8 @@ export class Library {
       appId,
       userId,
       sessionId: session.id,
+      kid: request.kid,
+      role: request.role ?? null,
       disposition,
       container,
       createdAt: new Date(nowMs),

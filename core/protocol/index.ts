@@ -2,6 +2,7 @@
 // Not here: behaviour, I/O, anything of Node or the DOM; every file runs in a browser unchanged.
 // Imported by: every room.
 export * from './advice.ts';
+export * from './apps.ts';
 export * from './demo.ts';
 export * from './directory.ts';
 export * from './errors.ts';

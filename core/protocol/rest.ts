@@ -51,6 +51,10 @@ export const PutChatBody = Type.Object(
     name: Type.Optional(DisplayName),
     /** Each once. The schema does not ask for it, since its check takes seconds for a hostile list. */
     members: Type.Array(ExternalId, { minItems: 1, maxItems: 10_000 }),
+    /** One of the members. */
+    owner: Type.Optional(ExternalId),
+    /** Only the owner lists and plays the recordings of this chat (F30). Needs an owner. */
+    private: Type.Optional(Type.Boolean()),
   },
   closed,
 );
@@ -60,6 +64,8 @@ export const Chat = Type.Object({
   kind: ChatKind,
   name: Type.Optional(Type.String()),
   members: Type.Array(Type.String()),
+  owner: Type.Optional(Type.String()),
+  private: Type.Optional(Type.Boolean()),
 });
 export type Chat = Type.Static<typeof Chat>;
 

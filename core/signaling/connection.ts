@@ -82,6 +82,7 @@ export class Connection implements DeviceLink {
   /** Notifications that came while the answer to `session.start` was not sent yet: a client first learns who it is. */
   #early: string[] | undefined;
   #who: Participant | undefined;
+  #kid = '';
   /** The running sign-in; later requests wait for it, so a client may send them without waiting. */
   #signingIn: Promise<void> | undefined;
   /** The end of the line of ordered requests; never rejects. */
@@ -138,6 +139,10 @@ export class Connection implements DeviceLink {
 
   get device(): string {
     return this.#participant().device;
+  }
+
+  get kid(): string {
+    return this.#kid;
   }
 
   notify<N extends NotificationName>(name: N, params: NotificationParams<N>): void {
@@ -250,7 +255,7 @@ export class Connection implements DeviceLink {
   }
 
   async #signIn(params: Params<'session.start'>): Promise<Result<'session.start'>> {
-    const { who, expiresAtMs } = await authenticate(this.#deps, params, this.#from);
+    const { who, expiresAtMs, kid } = await authenticate(this.#deps, params, this.#from);
     const may = await this.#deps.permissions(who);
     if (this.#closed) throw new VerbatimError('unauthorized', 'the connection is closed');
     const before = this.#who;
@@ -260,8 +265,10 @@ export class Connection implements DeviceLink {
         throw new VerbatimError('forbidden', 'this connection is signed in as another user or device');
       }
       this.#who = who;
+      this.#kid = kid;
     } else {
       this.#who = who;
+      this.#kid = kid;
       const added = this.#deps.devices.add(this);
       if (added === 'full') {
         this.#who = undefined;
@@ -273,6 +280,8 @@ export class Connection implements DeviceLink {
     }
     clearTimeout(this.#signInTimer);
     clearTimeout(this.#expiryTimer);
+    this.#deps.devices.closeRevoked(this);
+    if (this.#closed) throw new VerbatimError('unauthorized', 'the key of the token was revoked');
     const leftMs = Math.max(0, expiresAtMs - this.#deps.nowMs());
     this.#expiryTimer = setTimeout(
       () => this.closeWith('token_expired', 'the token has expired: sign in with a newer one'),

@@ -7,6 +7,8 @@ export interface DeviceLink {
   readonly appId: string;
   readonly userId: string;
   readonly device: string;
+  /** The key that signed its present token. */
+  readonly kid: string;
   notify<N extends NotificationName>(name: N, params: NotificationParams<N>): void;
   /** Tells the client why, then closes the socket. */
   closeWith(reason: CloseReason, message: string): void;
@@ -20,6 +22,8 @@ export class DeviceRegistry implements Devices {
   /** User key -> device -> link. Bounded by `maxConnectionsPerUser` times the users who hold a valid token. */
   readonly #users = new Map<string, Map<string, DeviceLink>>();
   readonly #maxPerUser: number;
+  /** Keys that were revoked while this server runs: a sign-in that was under way then must not come in after it. */
+  readonly #revoked = new Set<string>();
 
   constructor(maxPerUser: number = SIGNALING_LIMITS.maxConnectionsPerUser) {
     this.#maxPerUser = maxPerUser;
@@ -73,6 +77,26 @@ export class DeviceRegistry implements Devices {
     }
     // A copy: a link that is found too slow leaves the map while it is told.
     for (const link of [...devices.values()]) link.notify(name, params);
+  }
+
+  /** The keys that signed the tokens of those who are signed in now. */
+  kidsInUse(): string[] {
+    const kids = new Set<string>();
+    for (const devices of this.#users.values()) for (const { kid } of devices.values()) kids.add(kid);
+    return [...kids];
+  }
+
+  /** Closes whatever a key let in, now and later. Who gets a token by another key may come back with it. */
+  revokeKey(kid: string): void {
+    this.#revoked.add(kid);
+    for (const devices of [...this.#users.values()])
+      for (const link of [...devices.values()]) this.closeRevoked(link);
+  }
+
+  /** Closes a link whose key is revoked, also one that has just signed in or renewed its token. */
+  closeRevoked(link: DeviceLink): void {
+    if (this.#revoked.has(link.kid))
+      link.closeWith('token_expired', 'the key of the token was revoked: sign in with a newer one');
   }
 
   /** Signed-in connections and users, for metrics. */

@@ -23,7 +23,7 @@ export async function authenticate(
   deps: SessionDeps,
   { token, device }: Params<'session.start'>,
   from: Provenance,
-): Promise<{ who: Participant; expiresAtMs: number }> {
+): Promise<{ who: Participant; expiresAtMs: number; kid: string }> {
   const identity = await deps.verifyUserToken(token);
   if (!isOwnOrigin(from)) {
     const allowed = await deps.allowedOrigins(identity.appId);
@@ -43,7 +43,7 @@ export async function authenticate(
     ...(role === undefined ? {} : { role }),
     ...(picture === undefined ? {} : { picture }),
   };
-  return { who, expiresAtMs: identity.expiresAtMs };
+  return { who, expiresAtMs: identity.expiresAtMs, kid: identity.kid };
 }
 
 /**

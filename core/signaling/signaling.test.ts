@@ -627,3 +627,40 @@ t.test('a plain GET of the socket address is not found', async (t) => {
   t.teardown(() => server.close());
   t.equal((await fetch(`http://127.0.0.1:${server.port}/v1/signaling`)).status, 404);
 });
+
+t.test(
+  'F50 a revoked key closes the sockets that it let in, and a device with a token of another key stays',
+  async (t) => {
+    const server = await startServer({
+      verifyUserToken: async (token) => {
+        const [userId = '', kid = ''] = token.split(':');
+        return { appId: 'app', userId, name: userId, expiresAtMs: Date.now() + 3_600_000, kid };
+      },
+    });
+    t.teardown(() => server.close());
+    const [alice, bob, carol, dora] = [
+      await server.client(),
+      await server.client(),
+      await server.client(),
+      await server.client(),
+    ];
+    await alice.signIn('alice:old');
+    await bob.signIn('bob:new');
+    await carol.signIn('carol:old');
+    t.strictSame(server.devices.kidsInUse().sort(), ['new', 'old']);
+    await carol.signIn('carol:new');
+    server.devices.revokeKey('old');
+    t.match(await alice.notification('session.closing'), { code: 'token_expired', message: /revoked/ });
+    t.equal((await alice.closed).code, CLOSE_CODES.token_expired.code);
+    await server.calls.noted('alice/device-of-alice left lost');
+    t.notOk(server.devices.online('app', 'alice'));
+    t.strictSame(await bob.request('session.ping', {}), { jsonrpc: '2.0', id: 2, result: {} });
+    t.match(await carol.request('session.ping', {}), { result: {} }, 'who renewed the token in time stays');
+    // Its token was read before the key was revoked, and it arrives after it.
+    await dora.signIn('dora:old').catch(() => undefined);
+    t.equal((await dora.closed).code, CLOSE_CODES.token_expired.code);
+    t.notOk(server.devices.online('app', 'dora'));
+    await bob.signIn('bob:old').catch(() => undefined);
+    t.equal((await bob.closed).code, CLOSE_CODES.token_expired.code, 'nor does it renew anything');
+  },
+);
