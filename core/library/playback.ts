@@ -60,6 +60,8 @@ export class Playback {
   readonly #recheckTimer: NodeJS.Timeout;
   #source: SealedSource | undefined;
   #stream: Readable | undefined;
+  /** What the stream is made of: while it waits for a piece, it ends only with this. */
+  #pieces: Readable | undefined;
   #rechecking = false;
   #closing: Promise<void> | undefined;
 
@@ -123,6 +125,7 @@ export class Playback {
       throw new VerbatimError('grant_invalid');
     }
     const pieces = this.#source.stream(firstByte, lastByte + 1);
+    this.#pieces = pieces;
     const watcher = this.#control.onStream();
     const stream = Readable.from(watched(pieces, firstByte, watcher), { objectMode: false });
     this.#stream = stream;
@@ -148,6 +151,7 @@ export class Playback {
     clearInterval(this.#recheckTimer);
     this.#control.onClose();
     this.#stream?.destroy();
+    this.#pieces?.destroy();
     await this.#source?.close();
   }
 
