@@ -43,6 +43,8 @@ export async function auditJournals(audit: JournalAudit, epochs: readonly number
       folder.findings.add({ severity: 'fault', kind, file: shortName(folder, path), entry, problem });
       continue;
     }
+    // While it is being removed, its header may be zeros already: what it was counts no more.
+    if (facts.removed !== undefined) continue;
     // What a recorder that took over says of the journal before it.
     const next = all[n + 1];
     const after = next === undefined ? undefined : await prevOf(paths.journal(facts.recording, next));
