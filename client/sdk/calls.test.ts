@@ -1,12 +1,14 @@
 import t from 'tap';
 import { microphones } from '../test/browser.ts';
-import { CALL_ID, callView, Refusal, signedIn } from '../test/scripted-server.ts';
+import { CALL_ID, callView, Refusal, signedIn, transports } from '../test/scripted-server.ts';
 import type { SdkWindow } from '../test/sdk-page.ts';
 import { attempt, event, openSdkStage } from '../test/sdk-page.ts';
 
 /** Calls of one page: what it asks of the server, and what it makes of the answers. */
 
 declare const window: SdkWindow;
+
+type Building = 'media.open' | 'media.connect' | 'media.produce';
 
 const { openConnected, openPage, script } = await openSdkStage(t);
 
@@ -82,6 +84,72 @@ t.test('the caller opens the media while it still rings', async (t) => {
     ],
   });
 });
+
+t.test(
+  'F16 a socket that breaks while the media is set up delays the call, and does not end it',
+  async (t) => {
+    const page = await openConnected(t);
+    await script.next('session.start');
+    const view = callView();
+    script.on('call.start', () => view);
+    script.on('session.start', () => signedIn({ call: view }));
+    const answers = {
+      'media.open': transports(),
+      'media.connect': {},
+      'media.produce': { producerId: 'p-1' },
+    };
+    const asked = { 'media.open': [], 'media.connect': [], 'media.produce': [] } as Record<
+      Building,
+      string[]
+    >;
+    const producedAgain = Promise.withResolvers<void>();
+    for (const [method, answer] of Object.entries(answers)) {
+      script.on(method as Building, (params) => {
+        const words = asked[method as Building];
+        words.push(JSON.stringify(params));
+        if (words.length === 1) script.drop();
+        else if (method === 'media.produce') producedAgain.resolve();
+        return words.length === 1 ? undefined : answer;
+      });
+    }
+    t.equal(await attempt(page, 'startCall'), 'ok');
+    await producedAgain.promise;
+    for (const [method, words] of Object.entries(asked)) {
+      t.ok(words.length >= 2, `${method} is asked again`);
+      t.equal(new Set(words).size, 1, 'in the same words');
+    }
+    t.match(await page.evaluate(() => window.client.call), { callId: CALL_ID });
+    t.notOk(await page.evaluate(() => window.log.some(([name]) => name === 'ended')));
+  },
+);
+
+for (const [how, arrived] of [
+  ['was not answered', true],
+  ['did not arrive', false],
+] as const) {
+  t.test(`F16 an accept that ${how}, because the socket broke, is said again`, async (t) => {
+    const page = await openConnected(t);
+    const view = callView({ side: 'callee' });
+    script.notify('call.incoming', { call: view });
+    await event(page, 'incoming');
+    const accepted = callView({ side: 'callee', state: 'connecting' });
+    script.on('session.start', () => signedIn(arrived ? { call: accepted } : { incoming: view }));
+    let asked = 0;
+    script.on('call.accept', () => {
+      asked += 1;
+      if (asked > 1) return accepted;
+      script.drop();
+      return undefined;
+    });
+    t.equal(await attempt(page, 'accept'), 'ok');
+    t.equal(asked, 2);
+    t.match(await page.evaluate(() => window.client.call), { state: 'connecting' });
+    t.equal(await page.evaluate(() => window.client.incoming), undefined);
+    const told = await page.evaluate(() => window.log.map(([name]) => name));
+    t.notOk(told.includes('ended'), 'nobody is told that it is over');
+    t.equal(told.filter((name) => name === 'incoming').length, 1, 'nor that it rings anew');
+  });
+}
 
 t.test('F13 media that cannot be set up ends the call for both, with an error', async (t) => {
   const page = await openConnected(t);

@@ -103,7 +103,7 @@ export class Calls {
       // A question to the person can take long, and the caller must not wait in an accepted call meanwhile.
       if (!(await this.#deps.transport.microphoneIsGranted())) await local.microphone.open();
       if (local.over) throw new VerbatimClientError('call_over');
-      const accepted = this.#deps.request('call.accept', { callId, ...(consent ? { consent } : {}) });
+      const accepted = local.ask('call.accept', { callId, ...(consent ? { consent } : {}) });
       // Not waiting for the answer saves a round trip: the server works on these in order.
       local.openMedia(callId);
       const view = await accepted;
@@ -146,8 +146,12 @@ export class Calls {
   onSignedIn({ call, incoming }: SignedIn): void {
     clearTimeout(this.#graceTimer);
     const local = this.#local;
-    if (local?.view !== undefined && local.view.callId === call?.callId) {
-      this.#update(local, call);
+    // An accept that did not arrive is on its way again: then it still rings.
+    const mine = [call, incoming].find((view) => view !== undefined && view.callId === local?.view?.callId);
+    if (local !== undefined && mine !== undefined) {
+      // Accepted by the server, whose answer did not come.
+      if (mine === call && this.#incoming?.callId === mine.callId) this.#incoming = undefined;
+      this.#update(local, mine);
       local.mend();
       if (local.muted) this.#tellMuted(local);
     } else {
@@ -259,6 +263,8 @@ export class Calls {
     const view = local.view;
     local.close();
     if (this.#local === local) this.#local = undefined;
+    // It was being accepted.
+    if (this.#incoming?.callId === view?.callId) this.#incoming = undefined;
     this.#before = local;
     this.#deps.events.emit('call', undefined);
     if (view === undefined) return;

@@ -3,6 +3,7 @@ import type { CallView, ConsumerParams, Method, Params, Result } from '#protocol
 import { CallMicrophone } from './call-microphone.ts';
 import type { VerbatimClientError } from './errors.ts';
 import { asClientError } from './errors.ts';
+import { LastingRequests } from './lasting-requests.ts';
 import { CallMedia } from './media.ts';
 import type { MicrophoneWish } from './microphone.ts';
 import { PeerMedia } from './peer-media.ts';
@@ -34,6 +35,7 @@ export class LocalCall {
   readonly #deps: LocalCallDeps;
   /** Aborts when the call is over, for whatever reason; every await below looks at it. */
   readonly #over = new AbortController();
+  readonly #lasting: LastingRequests;
   #view: CallView | undefined;
   #media: MediaPath | undefined;
   readonly #microphone: CallMicrophone;
@@ -45,6 +47,7 @@ export class LocalCall {
   constructor(deps: LocalCallDeps, view?: CallView) {
     this.#deps = deps;
     this.#view = view;
+    this.#lasting = new LastingRequests(deps.request);
     this.#microphone = new CallMicrophone({
       wish: deps.wish,
       signal: this.#over.signal,
@@ -74,6 +77,11 @@ export class LocalCall {
     this.#view = view;
     if (view.state !== 'ringing') this.#media?.accepted?.();
     return true;
+  }
+
+  /** What builds this call and is answered only once. @throws VerbatimClientError `call_over`, … */
+  ask<M extends Method>(method: M, params: Params<M>): Promise<Result<M>> {
+    return this.#lasting.ask(method, params);
   }
 
   get microphone(): CallMicrophone {
@@ -112,6 +120,7 @@ export class LocalCall {
       callId,
       side: this.#view?.side ?? 'caller',
       request: this.#deps.request,
+      ask: (method, params) => this.ask(method, params),
       onRemoteTrack: (track) => this.#play(track),
       onFailed: (error) => this.#deps.onFailed(this, error),
     };
@@ -133,7 +142,9 @@ export class LocalCall {
     if (!this.over) this.#media?.peer?.(notification);
   }
 
+  /** The signaling connection is back. */
   mend(): void {
+    this.#lasting.mend();
     this.#media?.mend();
   }
 
@@ -148,6 +159,7 @@ export class LocalCall {
   close(): void {
     if (this.over) return;
     this.#over.abort();
+    this.#lasting.close();
     this.#microphone.stop();
     this.#deps.audio.srcObject = null;
     const media = this.#media;

@@ -48,7 +48,7 @@ export class CallMedia implements MediaPath {
   async start(microphone: () => Promise<MediaStreamTrack>): Promise<void> {
     const { device, callId } = this.#deps;
     const rtpCapabilities = { ...device.recvRtpCapabilities };
-    const { send, recv } = await this.#deps.request('media.open', { callId, rtpCapabilities });
+    const { send, recv } = await this.#deps.ask('media.open', { callId, rtpCapabilities });
     if (this.#closed) return;
     this.#transports.recv = this.#watch('recv', device.createRecvTransport(transportOptions(recv)));
     const sending = this.#watch('send', device.createSendTransport(transportOptions(send)));
@@ -56,7 +56,7 @@ export class CallMedia implements MediaPath {
     sending.on('produce', ({ rtpParameters }, done, failed) => {
       // The same words on both ends of the wire: mediasoup's RtpParameters.
       const params = { callId, rtpParameters: { ...rtpParameters } };
-      this.#deps.request('media.produce', params).then(({ producerId }) => done({ id: producerId }), failed);
+      this.#deps.ask('media.produce', params).then(({ producerId }) => done({ id: producerId }), failed);
     });
     for (const offer of this.#early.splice(0)) void this.#consume(offer);
     const track = await microphone();
@@ -113,7 +113,7 @@ export class CallMedia implements MediaPath {
     transport.on('connect', ({ dtlsParameters }, done) => {
       // The server works in order, so what follows need not wait for the answer: one round trip less.
       this.#deps
-        .request('media.connect', {
+        .ask('media.connect', {
           callId: this.#deps.callId,
           direction,
           dtlsParameters: { ...dtlsParameters },

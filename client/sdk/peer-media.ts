@@ -26,8 +26,6 @@ export class PeerMedia implements MediaPath {
   #sender: RTCRtpSender | undefined;
   #track: MediaStreamTrack | undefined;
   #onBuilt: () => void = () => {};
-  /** While the servers are asked for: the signaling connection is back, or the call is over. */
-  #onMended: () => void = () => {};
   /**
    * What is done with the connection, one after the other, beginning when it is built: the other side's offer may be
    * here before the answer about the servers. Never rejects.
@@ -59,8 +57,8 @@ export class PeerMedia implements MediaPath {
   }
 
   async start(microphone: () => Promise<MediaStreamTrack>): Promise<void> {
-    const servers = await this.#askForServers();
-    if (servers === undefined) return;
+    const servers = await this.#deps.ask('peer.servers', { callId: this.#deps.callId });
+    if (this.#closed) return;
     this.#build(servers);
     this.#onBuilt();
     if (this.#deps.side === 'caller') this.#inLine(() => this.#offer());
@@ -101,7 +99,6 @@ export class PeerMedia implements MediaPath {
 
   /** The signaling connection came back: what was said meanwhile is lost, so it is said again. */
   mend(): void {
-    this.#onMended();
     // Nothing is there yet that could be mended.
     if (this.#connection === undefined) return;
     this.#reported = undefined;
@@ -120,30 +117,12 @@ export class PeerMedia implements MediaPath {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#onMended();
     this.#outbox = [];
     this.#connection?.close();
   }
 
   get #isConnected(): boolean {
     return this.#connection?.connectionState === 'connected';
-  }
-
-  /** A connection that is lost meanwhile does not end the call: they are asked for again. Undefined once it is over. */
-  async #askForServers(): Promise<Result<'peer.servers'> | undefined> {
-    while (!this.#closed) {
-      const mended = new Promise<void>((resolve) => {
-        this.#onMended = resolve;
-      });
-      try {
-        const servers = await this.#deps.request('peer.servers', { callId: this.#deps.callId });
-        return this.#closed ? undefined : servers;
-      } catch (error) {
-        if (asClientError(error, 'media_failed').code !== 'connection_lost') throw error;
-        await mended;
-      }
-    }
-    return undefined;
   }
 
   #build(servers: Result<'peer.servers'>): void {

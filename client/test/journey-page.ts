@@ -1,5 +1,5 @@
 // The page of the journeys in real browsers: no messenger, only the SDK as the server serves it, and what it told.
-import type { DemoToken } from '#protocol';
+import type { DemoToken, RecordingFormat } from '#protocol';
 import type { Figures, Journey, Played, Seen } from '../../core/test/journey.ts';
 
 type Sdk = typeof import('../sdk/index.ts');
@@ -138,12 +138,12 @@ async function bytesOf(recordingId: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await answer.arrayBuffer());
 }
 
-async function play(recordingId: string, to: number): Promise<Played> {
+async function play(recordingId: string, to: number, format?: RecordingFormat): Promise<Played> {
   const audio = new Audio();
   audio.crossOrigin = 'use-credentials';
   // Firefox plays on a machine without any loudspeaker only when nobody is to hear it.
   audio.muted = navigator.userAgent.includes('Firefox');
-  audio.src = await client.playbackUrl(recordingId);
+  audio.src = await client.playbackUrl(recordingId, 'inline', format);
   const failed = new Promise<never>((_resolve, reject) => {
     audio.addEventListener('error', () => reject(new Error(audio.error?.message ?? 'audio error')), {
       once: true,

@@ -83,6 +83,9 @@ export function signedIn(changes: Record<string, unknown> = {}): Record<string, 
   };
 }
 
+/** What `media.open` answers: transports that lead nowhere, so the browser builds its end and waits for a path. */
+export const transports = () => ({ send: transport('send-1'), recv: transport('recv-1') });
+
 /** As a server describes its end; nobody listens at the address (RFC 5737). */
 function transport(id: string): Record<string, unknown> {
   const fingerprint = Array.from({ length: 32 }, () => 'AB').join(':');
@@ -249,8 +252,7 @@ export async function startScript(files: string) {
       handlers.set('presence.get', () => ({ online: ['bob'] }));
       handlers.set('call.start', () => callView());
       handlers.set('call.accept', () => callView({ side: 'callee', state: 'connecting' }));
-      // Transports that lead nowhere: the browser builds its end and waits for a path.
-      handlers.set('media.open', () => ({ send: transport('send-1'), recv: transport('recv-1') }));
+      handlers.set('media.open', transports);
       handlers.set('peer.servers', () => ({ iceServers: [], iceTransportPolicy: 'all' }));
       handlers.set('peer.candidates', () => ({ relayed: true }));
       handlers.set('media.produce', () => ({ producerId: 'producer-1' }));

@@ -2,6 +2,12 @@ import type { ConsumerParams, Params, Result, Side } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { CallMedia } from '../media/index.ts';
 
+/** What a side asked for, and the answer. */
+interface Asked {
+  words: string;
+  answer: Promise<unknown>;
+}
+
 interface MediaSide {
   rtpCapabilities: Record<string, unknown>;
   send: string;
@@ -25,7 +31,11 @@ export interface ServerMediaDeps {
 export class ServerMedia {
   readonly #deps: ServerMediaDeps;
   readonly #sides: Partial<Record<Side, MediaSide>> = {};
-  readonly #opening = new Set<Side>();
+  /**
+   * Side and step -> what was asked. A connection that is lost before the answer came leaves its device in doubt, so
+   * the device asks again when it is back: the same words get the same answer, and nothing is made twice.
+   */
+  readonly #asked = new Map<string, Asked>();
   /** What each side was offered to receive, for a device that was away when it was told. */
   readonly #offered: Partial<Record<Side, ConsumerParams>> = {};
 
@@ -34,13 +44,8 @@ export class ServerMedia {
   }
 
   /** Builds this side's two transports; the caller may while it still rings, so that accepting is quick. */
-  async open(side: Side, p: Params<'media.open'>): Promise<Result<'media.open'>> {
-    this.#assertOpen();
-    if (this.#sides[side] || this.#opening.has(side)) {
-      throw new VerbatimError('conflict', 'this side has opened its media already');
-    }
-    this.#opening.add(side);
-    try {
+  open(side: Side, p: Params<'media.open'>): Promise<Result<'media.open'>> {
+    return this.#once(`${side} open`, p, async () => {
       const { media } = this.#deps;
       const [send, recv] = await Promise.all([
         media.createTransport(side, 'send'),
@@ -56,23 +61,25 @@ export class ServerMedia {
       // The answer goes out first: the browser needs its receiving transport before a consumer for it.
       queueMicrotask(() => setImmediate(() => this.#offerConsumers()));
       return { send, recv };
-    } finally {
-      this.#opening.delete(side);
-    }
+    });
   }
 
-  async connect(side: Side, p: Params<'media.connect'>): Promise<void> {
-    const ours = this.#side(side);
-    await this.#deps.media.connectTransport(side, ours[p.direction], p.dtlsParameters);
+  connect(side: Side, p: Params<'media.connect'>): Promise<void> {
+    return this.#once(`${side} connect ${p.direction}`, p, async () => {
+      const ours = this.#side(side);
+      await this.#deps.media.connectTransport(side, ours[p.direction], p.dtlsParameters);
+    });
   }
 
-  async produce(side: Side, p: Params<'media.produce'>): Promise<Result<'media.produce'>> {
-    const ours = this.#side(side);
-    const { producerId } = await this.#deps.media.produce(side, ours.send, p.rtpParameters);
-    this.#assertOpen();
-    this.#offerConsumers();
-    this.#deps.produced(side);
-    return { producerId };
+  produce(side: Side, p: Params<'media.produce'>): Promise<Result<'media.produce'>> {
+    return this.#once(`${side} produce`, p, async () => {
+      const ours = this.#side(side);
+      const { producerId } = await this.#deps.media.produce(side, ours.send, p.rtpParameters);
+      this.#assertOpen();
+      this.#offerConsumers();
+      this.#deps.produced(side);
+      return { producerId };
+    });
   }
 
   async restartIce(side: Side, p: Params<'media.restartIce'>): Promise<Result<'media.restartIce'>> {
@@ -84,6 +91,27 @@ export class ServerMedia {
   offerAgain(side: Side): void {
     const offered = this.#offered[side];
     if (offered) this.#deps.offer(side, offered);
+  }
+
+  /** @throws VerbatimError `conflict` for other words than the first time */
+  async #once<T>(step: string, params: object, make: () => Promise<T>): Promise<T> {
+    this.#assertOpen();
+    const words = JSON.stringify(params);
+    const before = this.#asked.get(step);
+    if (before !== undefined && before.words !== words) {
+      throw new VerbatimError('conflict', 'this side has asked for that already, in other words');
+    }
+    // Each step has one answer, of the type that its one `make` gives.
+    if (before !== undefined) return (await before.answer) as T;
+    const answer = make();
+    this.#asked.set(step, { words, answer });
+    try {
+      return await answer;
+    } catch (error) {
+      // What failed was not made.
+      this.#asked.delete(step);
+      throw error;
+    }
   }
 
   #side(side: Side): MediaSide {

@@ -396,6 +396,35 @@ t.test('F16 a lost device has the grace period, a goodbye has none', async (t) =
   await s.service.close();
 });
 
+t.test(
+  'F16 a device that lost its connection in between asks for its media again, and gets the same',
+  async (t) => {
+    const s = stage();
+    const { callId } = await s.service.start(ann, { chatId: 'pair', mode: 'secure', consent });
+    await s.service.accept(ben, { callId, consent });
+    const asked = { callId, rtpCapabilities: {} };
+    // The first one is still being worked on when the device is back.
+    const [before, meanwhile] = await Promise.all([
+      s.service.openMedia(ann, asked),
+      s.service.openMedia(ann, asked),
+    ]);
+    t.strictSame(meanwhile, before);
+    t.strictSame(await s.service.openMedia(ann, asked), before);
+    const connected = { callId, direction: 'send' as const, dtlsParameters: {} };
+    await s.service.connectMedia(ann, connected);
+    await s.service.connectMedia(ann, connected);
+    const sent = { callId, rtpParameters: {} };
+    const producer = await s.service.produce(ann, sent);
+    t.strictSame(await s.service.produce(ann, sent), producer);
+    t.equal(
+      await refused(s.service.produce(ann, { callId, rtpParameters: { codecs: [] } })),
+      'conflict',
+      'nothing is made twice',
+    );
+    await s.service.close();
+  },
+);
+
 t.test('F10 F13 ringing and connecting end by themselves, each with its reason', async (t) => {
   const s = stage();
   await s.service.start(ann, { chatId: 'pair', mode: 'voice' });
@@ -554,7 +583,11 @@ t.test('F2 F5 F10 F28 who may not do what, and is told so', async (t) => {
   ];
   for (const [title, act, code] of later) t.equal(await refused(act()), code, title);
   await s.service.openMedia(ann, { ...p, rtpCapabilities: {} });
-  t.equal(await refused(s.service.openMedia(ann, { ...p, rtpCapabilities: {} })), 'conflict', 'media twice');
+  t.equal(
+    await refused(s.service.openMedia(ann, { ...p, rtpCapabilities: { codecs: [] } })),
+    'conflict',
+    'media in other words than before',
+  );
   t.equal(s.service.count, 1, 'the call itself was not touched by any of it');
   await s.service.accept(ben, { ...p, consent });
   t.equal(await refused(s.service.decline(ben, p)), 'conflict', 'declining what was accepted');

@@ -171,7 +171,8 @@ export const METHODS = {
     }),
   },
   'session.end': {
-    summary: 'Signs off: the page is closing, do not wait for it.',
+    summary:
+      'Signs off: the page is closing, do not wait for it. A connection that its browser closes with 1001 (going away) signs off, too.',
     params: Type.Object({}, closed),
     result: Ok,
   },

@@ -62,6 +62,11 @@ const ORDERED: ReadonlySet<Method> = new Set<Method>([
   'peer.connected',
   'peer.broken',
 ]);
+/**
+ * A browser's own word for a page that is closed, left or crashed (RFC 6455, 7.4.1): no page's script can send it, and
+ * a network that breaks sends none. What the page itself says last may be dropped with it; this the browser sends.
+ */
+const GOING_AWAY = 1001;
 /** After the close frame a client has this long to answer it before the socket is cut. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
@@ -350,6 +355,8 @@ export class Connection implements DeviceLink {
   }
 
   #ended(code: number): void {
+    // Whoever was told to go answers with the code that it was told.
+    if (code === GOING_AWAY && !this.#closed) this.#goodbye = true;
     this.#closed = true;
     clearTimeout(this.#signInTimer);
     clearTimeout(this.#closeTimer);

@@ -438,6 +438,34 @@ t.test('presence', async (t) => {
   t.equal(server.calls.notes.filter((note) => note.includes(' left ')).length, 2, 'each left once');
 });
 
+t.test('F16 a page that a browser closes has left, whatever became of its goodbye', async (t) => {
+  const server = await startServer();
+  t.teardown(() => server.close());
+  const ways: [how: string, (socket: WebSocket) => void, expected: 'goodbye' | 'lost'][] = [
+    ['the browser goes away', (socket) => socket.close(1001), 'goodbye'],
+    ['a script closes', (socket) => socket.close(), 'lost'],
+    ['a script closes with a code', (socket) => socket.close(1000), 'lost'],
+    ['the network breaks', (socket) => socket.terminate(), 'lost'],
+  ];
+  for (const [index, [how, close, expected]] of ways.entries()) {
+    const client = await server.client();
+    await client.signIn('bob', `bob-phone-${index}`);
+    close(client.socket);
+    await server.calls.noted(`bob/bob-phone-${index} left ${expected}`);
+    t.pass(`${how}: ${expected}`);
+  }
+  t.equal(server.calls.notes.filter((note) => note.includes(' left ')).length, ways.length, 'each once');
+
+  const client = await server.client();
+  await client.signIn('bob', 'bob-laptop');
+  await server.app.close();
+  t.strictSame(await client.closed, { code: 1001, reason: 'shutting_down' });
+  t.ok(
+    server.calls.notes.includes('bob/bob-laptop left lost'),
+    'a server that goes says nothing of the page',
+  );
+});
+
 t.test('F11 a notification reaches one device, or every device of the user, and nobody else', async (t) => {
   const server = await startServer();
   t.teardown(() => server.close());

@@ -1,4 +1,4 @@
-import type { CallMode, CallView, EndReason, Recording } from '#protocol';
+import type { CallMode, CallView, EndReason, Recording, RecordingFormat } from '#protocol';
 
 // What client/test/journey-page.ts gives a test, written down without the types of the DOM.
 
@@ -49,8 +49,8 @@ export interface Journey {
   /** When the other side was first heard in the running call, in Unix time with fractions; rejects after `ms`. */
   firstSound(ms: number): Promise<number>;
   recordings(): Promise<Recording[]>;
-  /** Plays a recording in an audio element, jumps to second `to` and plays on. */
-  play(recordingId: string, to: number): Promise<Played>;
+  /** Plays a recording in an audio element, in this format or the browser's own, jumps to second `to` and plays on. */
+  play(recordingId: string, to: number, format?: RecordingFormat): Promise<Played>;
   /** Root mean square of each channel as this browser decodes the whole file. */
   loudness(recordingId: string): Promise<number[]>;
   /** This person's copy of the file, in base64. */

@@ -1,4 +1,4 @@
-import type { CallMode, CallView, EndReason, Recording } from '#protocol';
+import type { CallMode, CallView, EndReason, Recording, RecordingFormat } from '#protocol';
 import { Front } from './front.ts';
 import type { Figures, Journey, Played, Seen } from './journey.ts';
 import type { RealBrowser, Tab, TabOptions } from './tabs.ts';
@@ -125,8 +125,10 @@ export class Party {
     return row;
   }
 
-  play(recordingId: string, toSecond: number): Promise<Played> {
-    return this.#ask('play', recordingId, toSecond);
+  play(recordingId: string, toSecond: number, format?: RecordingFormat): Promise<Played> {
+    return format === undefined
+      ? this.#ask('play', recordingId, toSecond)
+      : this.#ask('play', recordingId, toSecond, format);
   }
 
   loudness(recordingId: string): Promise<number[]> {

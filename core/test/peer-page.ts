@@ -15,6 +15,8 @@ export interface PeerPath {
   local: string;
   remote: string;
   codecs: string[];
+  /** How this side came to its relays: udp, tcp or tls. */
+  relayedBy: string[];
 }
 
 /** From the next time that this person's page is opened, its connections can be asked for. */
@@ -43,11 +45,15 @@ export function pathOf({ page }: Person): Promise<PeerPath> {
     const pair = entries.find(({ id }) => id === transport?.selectedCandidatePairId);
     const kind = (which: unknown): string =>
       String(entries.find(({ id }) => id === which)?.candidateType ?? 'unknown');
+    const relayed = entries.filter(
+      ({ type, candidateType }) => type === 'local-candidate' && candidateType === 'relay',
+    );
     const codecs = entries.filter(({ type }) => type === 'codec').map(({ mimeType }) => String(mimeType));
     return {
       local: kind(pair?.localCandidateId),
       remote: kind(pair?.remoteCandidateId),
       codecs: [...new Set(codecs)],
+      relayedBy: [...new Set(relayed.map(({ relayProtocol }) => String(relayProtocol)))],
     };
   });
 }

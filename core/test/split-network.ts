@@ -100,11 +100,11 @@ export class SplitNetwork {
     return child;
   }
 
-  /** A program that starts Chromium there, for whoever starts browsers. */
-  async browserOf(place: 'alice' | 'bob'): Promise<string> {
+  /** A program that starts Chromium there, with these arguments too, for whoever starts browsers. */
+  async browserOf(place: 'alice' | 'bob', args: readonly string[] = []): Promise<string> {
     const path = join(this.#folder, `chromium-${place}`);
     const chromium = findProgram('chromium') ?? 'chromium';
-    await writeFile(path, `#!/bin/sh\nexec ${this.#enter(place).join(' ')} ${chromium} "$@"\n`);
+    await writeFile(path, `#!/bin/sh\nexec ${[...this.#enter(place), chromium, ...args].join(' ')} "$@"\n`);
     await chmod(path, 0o755);
     return path;
   }

@@ -1,6 +1,6 @@
 import type { BrowserContext, Browser as Chromium } from 'playwright-core';
 import { chromium } from 'playwright-core';
-import type { Browser as Firefox, Page as FirefoxPage } from 'puppeteer-core';
+import type { Browser as PuppeteerBrowser, Page as PuppeteerPage } from 'puppeteer-core';
 import puppeteer from 'puppeteer-core';
 import { findProgram } from '../../scripts/lib/tools.ts';
 
@@ -18,6 +18,10 @@ export interface Tab {
   reload(): Promise<void>;
   /** Goes to the page before this one. */
   back(): Promise<void>;
+  /** Clicks like a person, once it can be clicked; a selector reaches into shadows. */
+  click(selector: string): Promise<void>;
+  /** What is written there, once it is seen. */
+  text(selector: string): Promise<string>;
   /** Runs in the page; what it answers has to be plain data. */
   run<A, R>(inPage: (arg: A) => R | Promise<R>, arg: A): Promise<R>;
   /** In mid-call, as in the browser's settings: a microphone that is taken away ends its track. Chromium only. */
@@ -82,6 +86,8 @@ async function chromiumTab(browser: Chromium, microphone: boolean): Promise<Tab>
     open: async (url) => void (await page.goto(url)),
     reload: async () => void (await page.reload()),
     back: async () => void (await page.goBack()),
+    click: (selector) => page.locator(selector).click(),
+    text: (selector) => page.locator(selector).innerText(),
     // Playwright describes what an argument may be in types of its own.
     run: (inPage, arg) => page.evaluate(inPage as (arg: unknown) => never, arg),
     allowMicrophone: (allowed) =>
@@ -106,19 +112,22 @@ async function chromiumTab(browser: Chromium, microphone: boolean): Promise<Tab>
 }
 
 /**
- * Headless Firefox whose microphone is a tone that never ends.
+ * Headless Firefox whose microphone is a tone that never ends, or who refuses every page the microphone.
  * @throws Error with one sentence when Debian's firefox-esr is not there
  */
-export async function launchFirefox(): Promise<RealBrowser> {
+export async function launchFirefox({ microphone = true }: TabOptions = {}): Promise<RealBrowser> {
   const executablePath = findProgram('firefox-esr');
   if (!executablePath) throw new Error('firefox-esr is missing: apt-get install firefox-esr');
-  const browser: Firefox = await puppeteer.launch({
+  const browser: PuppeteerBrowser = await puppeteer.launch({
     browser: 'firefox',
     executablePath,
     headless: true,
     timeout: 2 * LOAD_MS,
     extraPrefsFirefox: {
-      'media.navigator.permission.disabled': true,
+      // The second as its settings keep it: 2 is refused.
+      ...(microphone
+        ? { 'media.navigator.permission.disabled': true }
+        : { 'permissions.default.microphone': 2 }),
       'media.navigator.streams.fake': true,
       'media.autoplay.default': 0,
       'media.autoplay.blocking_policy': 0,
@@ -129,23 +138,58 @@ export async function launchFirefox(): Promise<RealBrowser> {
     kind: 'Firefox',
     tab: async () => {
       const context = await browser.createBrowserContext();
-      return firefoxTab(await context.newPage(), () => context.close());
+      return puppeteerTab('Firefox', await context.newPage(), () => context.close());
     },
     close: () => browser.close(),
   };
 }
 
-function firefoxTab(page: FirefoxPage, close: () => Promise<void>): Tab {
+/**
+ * Headless Chromium that keeps pages in its back/forward cache, as people's do: Playwright turns that off.
+ * @throws Error with one sentence when Debian's chromium is not there
+ */
+export async function launchCachingChromium(): Promise<RealBrowser> {
+  const executablePath = findProgram('chromium');
+  if (!executablePath) throw new Error('chromium is missing: apt-get install chromium');
+  const browser: PuppeteerBrowser = await puppeteer.launch({
+    executablePath,
+    headless: true,
+    timeout: 2 * LOAD_MS,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--use-fake-ui-for-media-stream',
+      '--use-fake-device-for-media-stream',
+      '--autoplay-policy=no-user-gesture-required',
+      '--disable-features=WebRtcHideLocalIpsWithMdns',
+    ],
+  });
+  return {
+    kind: 'Chromium',
+    tab: async () => {
+      const context = await browser.createBrowserContext();
+      return puppeteerTab('Chromium', await context.newPage(), () => context.close());
+    },
+    close: () => browser.close(),
+  };
+}
+
+function puppeteerTab(kind: Kind, page: PuppeteerPage, close: () => Promise<void>): Tab {
   page.setDefaultTimeout(LOAD_MS);
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(error instanceof Error ? error.message : String(error)));
   page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
   return {
-    kind: 'Firefox',
+    kind,
     complaints,
     open: async (url) => void (await page.goto(url)),
     reload: async () => void (await page.reload()),
     back: async () => void (await page.goBack()),
+    click: (selector) => page.locator(`>>> ${selector}`).click(),
+    text: async (selector) => {
+      const found = await page.waitForSelector(`>>> ${selector}`, { visible: true });
+      return (await found?.evaluate((element) => element.textContent)) ?? '';
+    },
     run: (inPage, arg) => page.evaluate(inPage as (arg: unknown) => never, arg),
     close,
   };

@@ -26,7 +26,7 @@ async function journeys(): Promise<void> {
   const server = await startTemporaryServer({
     mediaWorker: await ensureMediaWorker({ log: () => {} }),
     env: {
-      VERBATIM_ICE_TURN_URLS: 'turn:10.81.1.1:3478',
+      VERBATIM_ICE_TURN_URLS: Relay.allUrls.join(','),
       VERBATIM_ICE_SECRET: RELAY_SECRET,
       // A relay that is started again on a busy machine needs its time.
       VERBATIM_CALL_GRACE_MS: '60000',
@@ -36,12 +36,16 @@ async function journeys(): Promise<void> {
   const network = await SplitNetwork.open(folder, server.url);
   t.teardown(() => network.close());
   const relay = new Relay(network, folder);
+  const relayKey = await relay.makeCertificate();
   await relay.start();
 
   const open = async (as: 'alice' | 'bob'): Promise<Person> => {
     const wav = join(folder, `${as}.wav`);
     await speak(as, wav);
-    const browser = await launchBrowser(wav, await network.browserOf(as));
+    const browser = await launchBrowser(
+      wav,
+      await network.browserOf(as, [`--ignore-certificate-errors-spki-list=${relayKey}`]),
+    );
     t.teardown(() => browser.close());
     const person = await openPerson({ url: network.url, as, wav, browser });
     await watchPeers(person);
@@ -102,6 +106,26 @@ async function journeys(): Promise<void> {
       await bob.waitStatus('ended');
     },
   );
+
+  for (const way of ['tcp', 'tls'] as const) {
+    t.test(
+      `F14 where nothing but ${way.toUpperCase()} gets through, the call reaches the relay by it`,
+      async (t) => {
+        await relay.kill();
+        await relay.start(way);
+        await call();
+        await active();
+        await hear(t, `by ${way}`);
+        for (const person of people) {
+          const { local, remote, relayedBy } = await pathOf(person);
+          t.ok([local, remote].includes('relay'), `${person.as}: from ${local} to ${remote}`);
+          t.same(relayedBy, [way], `${person.as} has no other way to the relay`);
+        }
+        await bob.hangUp();
+        await alice.waitStatus('ended');
+      },
+    );
+  }
 
   t.test('F13 F14 without relay and direct path both are told that, in words', async (t) => {
     await relay.kill();

@@ -655,6 +655,8 @@ interface MediaPathDeps {
     callId: string;
     side: Side;
     request<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
+    /** The same for what the server answers only once: a connection that is lost meanwhile is waited for. */
+    ask<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>;
     onRemoteTrack(track: MediaStreamTrack): void;
     /** The path cannot be built; not called for one that breaks later, which is mended or ended by the server. */
     onFailed(error: VerbatimClientError): void;

@@ -1,4 +1,5 @@
 import type { Recording } from '../../sdk/index.ts';
+import { wholeSeconds } from '../state/clock.ts';
 
 const KILOBYTE = 1_000;
 const MEGABYTE = 1_000_000;
@@ -21,7 +22,7 @@ export function timeText(at: string, locale: string): string {
 
 /** `12 min 5 sec`, in the language's own words. */
 export function durationText(ms: number, locale: string): string {
-  const seconds = Math.round(ms / 1_000);
+  const seconds = wholeSeconds(ms);
   const parts: [number, string][] = [
     [Math.floor(seconds / 3_600), 'hour'],
     [Math.floor(seconds / 60) % 60, 'minute'],
@@ -50,7 +51,7 @@ export function formatText(type: string): string {
 
 /** `m:ss`, or `h:mm:ss` from an hour on. */
 export function clockText(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  const seconds = wholeSeconds(ms);
   const two = (value: number): string => String(value).padStart(2, '0');
   const [h, m, s] = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;

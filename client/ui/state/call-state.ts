@@ -10,6 +10,7 @@ import type {
   VerbatimClientError,
 } from '../../sdk/index.ts';
 import { consentTo } from '../../sdk/index.ts';
+import { wholeSeconds } from './clock.ts';
 import { MediaState } from './media-state.ts';
 
 /** A call that was asked for, before the server knows of it: the browser may be asking for the microphone. */
@@ -75,7 +76,7 @@ export class CallState {
     this.incoming = shallowRef(client.incoming);
     this.interrupted = ref(client.interrupted);
     this.muted = ref(client.muted);
-    this.seconds = ref(Math.floor(client.durationMs / 1_000));
+    this.seconds = ref(wholeSeconds(client.durationMs));
     this.receipt = shallowRef(client.receipt);
     this.may = shallowRef(client.may);
     this.media = new MediaState(client);
