@@ -21,6 +21,8 @@ export interface RecordingFiles {
   evd: boolean;
   /** Epochs. */
   journals: number[];
+  /** Temporaries, tails and whatever else begins with its id: their paths in the data folder. */
+  others: string[];
 }
 
 export type FileKind = 'pay' | 'hdr' | 'salt' | 'evd';
@@ -110,6 +112,8 @@ export async function readSmall(path: string, maxBytes: number, pace: Pace): Pro
 }
 
 const RECORDING_FILE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(pay|hdr|salt|evd)$/;
+/** Whatever belongs to a recording begins with its id. */
+const OWNED_NAME = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[.-]/;
 /** Names of files on their way: sealing has one name for each recording, everything else a random one. */
 const TEMPORARY = /\.(?:[0-9a-f]{12}\.tmp|tmp)$/;
 
@@ -127,20 +131,26 @@ export async function listRecordingFiles(
   const filesOf = (id: string): RecordingFiles => {
     let files = found.get(id);
     if (files === undefined) {
-      files = { pay: false, hdr: false, salt: false, evd: false, journals: [] };
+      files = { pay: false, hdr: false, salt: false, evd: false, journals: [], others: [] };
       found.set(id, files);
     }
     return files;
   };
+  const other = (path: string, name: string): void => {
+    const id = OWNED_NAME.exec(name)?.[1];
+    if (id !== undefined && mine(id)) filesOf(id).others.push(shortName(folder, path));
+  };
   for await (const name of regularNames(folder, dirs.recordings, report)) {
     const [, id, kind] = RECORDING_FILE.exec(name) ?? [];
     if (id === undefined) {
+      other(join(dirs.recordings, name), name);
       if (report) stray(folder, join(dirs.recordings, name), name);
     } else if (mine(id) && isFileKind(kind)) filesOf(id)[kind] = true;
   }
   for await (const name of regularNames(folder, dirs.journals, report)) {
     const parsed = parseJournalName(name);
     if (parsed === undefined) {
+      other(join(dirs.journals, name), name);
       if (report) stray(folder, join(dirs.journals, name), name);
     } else if (mine(parsed.recording)) filesOf(parsed.recording).journals.push(parsed.epoch);
   }

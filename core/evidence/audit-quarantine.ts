@@ -19,24 +19,30 @@ const Note = Type.Object({
 });
 const MAX_NOTE_BYTES = 16 * 1024 * 1024;
 
+/** Files in quarantine: the names that notes say, and the paths (in the data folder) of those that are there. */
+export interface Quarantine {
+  names: Set<string>;
+  paths: string[];
+}
+
 /**
  * What was taken out of the way, and whether it still is what it was then. Answers the names of the files, by which a
  * recording that failed over its journals finds them.
  */
-export async function auditQuarantine(folder: AuditFolder, dir: string): Promise<Set<string>> {
-  const names = new Set<string>();
+export async function auditQuarantine(folder: AuditFolder, dir: string): Promise<Quarantine> {
+  const found: Quarantine = { names: new Set(), paths: [] };
   try {
     for await (const entry of await opendir(dir)) {
       // Links were told when the folders were walked.
-      if (entry.isDirectory()) await auditFolder(folder, join(dir, entry.name), names);
+      if (entry.isDirectory()) await auditFolder(folder, join(dir, entry.name), found);
     }
   } catch (error) {
     if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOTDIR')) throw error;
   }
-  return names;
+  return found;
 }
 
-async function auditFolder(folder: AuditFolder, dir: string, names: Set<string>): Promise<void> {
+async function auditFolder(folder: AuditFolder, dir: string, found: Quarantine): Promise<void> {
   const { findings, pace } = folder;
   findings.counts.quarantined += 1;
   const file = shortName(folder, dir);
@@ -51,16 +57,17 @@ async function auditFolder(folder: AuditFolder, dir: string, names: Set<string>)
   for (const { name, sizeBytes, sha256 } of note.files) {
     // A name out of a file must not lead anywhere else.
     if (name.includes('/') || name === '..') continue;
-    names.add(name);
+    found.names.add(name);
     const path = join(dir, name);
     const stat = await statOf(path);
     if (stat === undefined) {
       const problem = 'is neither here nor where it was taken from, or was not moved yet';
       findings.add({ severity: 'note', kind: 'quarantine', file: shortName(folder, path), problem });
     }
+    if (stat !== undefined) found.paths.push(shortName(folder, path));
     if (stat?.isFile() !== true || sha256 === null) continue;
-    const found = await digestOf(path, pace);
-    if (found === undefined || (found.sizeBytes === sizeBytes && found.sha256 === sha256)) continue;
+    const digest = await digestOf(path, pace);
+    if (digest === undefined || (digest.sizeBytes === sizeBytes && digest.sha256 === sha256)) continue;
     const problem = 'was changed after it was quarantined';
     findings.add({ severity: 'fault', kind: 'quarantine', file: shortName(folder, path), problem });
   }

@@ -40,6 +40,8 @@ export interface RecordingAudit {
   /** Time of the last entry. */
   ledgerUntilMs: number;
   identity: string | undefined;
+  /** Files in quarantine, by their paths in the data folder. */
+  quarantined: readonly string[];
 }
 
 /**
@@ -82,6 +84,24 @@ async function auditRemoved(audit: RecordingAudit): Promise<void> {
     if ((await statOf(pathOf(audit, kind))) !== undefined)
       fault(audit, 'not_removed', kind, 'is still there, although the recording was removed', removed.index);
   }
+  // A temporary of a header, or what was kept beside a journal, may open what is elsewhere.
+  const { recording } = audit.facts;
+  for (const file of [...audit.files.others, ...quarantinedOf(audit)]) {
+    // Listed before the entries were read: it may have gone since.
+    if ((await statOf(join(audit.folder.dataDir, file))) === undefined) continue;
+    audit.folder.findings.add({
+      severity: 'fault',
+      kind: 'not_removed',
+      file,
+      recording,
+      problem: 'is still there, although the recording was removed',
+      entry: removed.index,
+    });
+  }
+}
+
+function quarantinedOf({ quarantined, facts }: RecordingAudit): string[] {
+  return quarantined.filter((path) => path.split('/').at(-1)?.startsWith(`${facts.recording}-`) === true);
 }
 
 /** Sealed files of a recording that is not final: made before a crash, or being made. */

@@ -13,6 +13,7 @@ import type { LedgerFacts } from './audit-ledger.ts';
 import { auditLedger } from './audit-ledger.ts';
 import type { AuditProgress } from './audit-pace.ts';
 import { Pace } from './audit-pace.ts';
+import type { Quarantine } from './audit-quarantine.ts';
 import { auditQuarantine } from './audit-quarantine.ts';
 import { auditRecording } from './audit-recording.ts';
 import type { AuditReport, Finding } from './audit-report.ts';
@@ -57,7 +58,7 @@ interface Audit {
   options: AuditOptions;
   paths: DataPaths;
   folder: AuditFolder;
-  quarantined: ReadonlySet<string>;
+  quarantined: Quarantine;
 }
 
 /**
@@ -184,7 +185,7 @@ async function auditOne(
   const found: Finding[] = [];
   const { counts } = folder.findings;
   const aside: AuditFolder = { ...folder, findings: { counts, add: (finding) => void found.push(finding) } };
-  const files = listed ?? { pay: false, hdr: false, salt: false, evd: false, journals: [] };
+  const files = listed ?? { pay: false, hdr: false, salt: false, evd: false, journals: [], others: [] };
   const { identity } = options;
   const known = facts.recordings.get(recording);
   if (known === undefined && incomplete) return found;
@@ -201,6 +202,7 @@ async function auditOne(
       incomplete,
       ledgerUntilMs: facts.lastMs ?? 0,
       identity,
+      quarantined: quarantined.paths,
     });
   }
   const journals = {
@@ -208,7 +210,7 @@ async function auditOne(
     paths,
     facts: known ?? { recording, call: undefined, consents: {} },
     ledgerFromMs: known === undefined && wasEntered(files) ? undefined : facts.firstMs,
-    quarantined,
+    quarantined: quarantined.names,
     identity,
   };
   await auditJournals(journals, files.journals);

@@ -214,13 +214,19 @@ t.test(
     await writeFile(paths.hdr(recordingId), header);
     await mkdir(paths.journals, { recursive: true });
     await writeFile(paths.journal(recordingId, 1), needles.get('the journal’s header') ?? '');
-    t.match(
-      (await faultsOf()).map(({ kind, file }) => [kind, file]),
+    await writeFile(`${paths.hdr(recordingId)}.tmp`, header);
+    const aside = paths.journal(recordingId, 2);
+    await writeFile(aside, header);
+    const { dir } = await quarantine(paths, { subject: recordingId, files: [aside], why: 'corrupt_journal' });
+    t.same(
+      (await faultsOf()).map(({ kind, file }) => [kind, file]).sort(),
       [
-        ['not_removed', `recordings/${recordingId}.hdr`],
         ['not_removed', `journals/${recordingId}-1.scj`],
+        ['not_removed', `${dir.slice(paths.dataDir.length + 1)}/${recordingId}-2.scj`],
+        ['not_removed', `recordings/${recordingId}.hdr`],
+        ['not_removed', `recordings/${recordingId}.hdr.tmp`],
       ],
-      'the check of the folder tells of them',
+      'the check of the folder tells of all of them',
     );
     alarms.length = 0;
     await removal.retention.run();
