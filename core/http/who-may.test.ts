@@ -144,7 +144,11 @@ const recording = await fixture.addRecording({
 });
 const webhook = await made('POST', '/v1/webhooks', { url: 'http://127.0.0.1:1/hook' });
 const spareWebhook = await made('POST', '/v1/webhooks', { url: 'http://127.0.0.1:1/spare' });
-const delivery = await made('POST', `/v1/webhooks/${webhook.webhook.id}/test`);
+// Sent long ago: what is still to be sent would change its row while the test compares rows.
+const [delivery] = await own1.sql<{ id: string }[]>`
+  with event as (insert into webhook_events (app_id, type, data) values ('one', 'webhook.test', '{}') returning id)
+  insert into webhook_deliveries (endpoint_id, event_id, state)
+  select ${webhook.webhook.id}, id, 'delivered' from event returning id`;
 const granted = await ask('POST', `/v1/recordings/${recording.id}/grants`, {
   authorization: await one.user('alice'),
   body: {},
@@ -182,7 +186,7 @@ const TABLE: Record<string, Row> = {
   'POST /v1/webhooks/:id/test': { at: hook, may: { server: 202 } },
   'GET /v1/webhooks/:id/deliveries': { at: hook, may: { server: 200 } },
   'POST /v1/webhooks/:id/deliveries/:deliveryId/replay': {
-    at: { ...hook, deliveryId: delivery.id },
+    at: { ...hook, deliveryId: delivery?.id ?? '' },
     may: { server: 202 },
   },
   'DELETE /v1/webhooks/:id': { at: { id: spareWebhook.webhook.id }, may: { server: 204 } },
@@ -396,7 +400,9 @@ async function traced(act: () => Promise<Answer>) {
   const { statusCode, headers, body } = await act();
   const varying = /^(date|x-request-id|x-ratelimit-.*|retry-after)$/;
   const told = Object.entries(headers).filter(([name]) => !varying.test(name));
-  return { statusCode, headers: told, body, statements: [...statements] };
+  // Asked or not, the sender of webhooks may look at any time for what is due.
+  const own = statements.filter((text) => !text.includes('with due as'));
+  return { statusCode, headers: told, body, statements: own };
 }
 
 /** A database that notes the text of each statement, and of each part of one, without its values. */
