@@ -10,6 +10,7 @@ import {
   isOffTheLine,
   isOnline,
   outlivesCuts,
+  outlivesCutsAtTheStart,
 } from './journey-acts.ts';
 import { whyNot } from './own-network.ts';
 import { openTheatre } from './theatre.ts';
@@ -25,6 +26,7 @@ t.test('F16 F23 what breaks in mid-call', { skip: whyNot() ?? false }, async (t)
   const start = (mode: 'voice' | 'secure') => begin(alice, bob, mode);
 
   await outlivesCuts(t, alice, bob);
+  await outlivesCutsAtTheStart(t, alice, bob);
 
   await t.test('F16 a network that swallows everything for a while and says nothing', async (t) => {
     await start('voice');
