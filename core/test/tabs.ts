@@ -185,12 +185,20 @@ function puppeteerTab(kind: Kind, page: PuppeteerPage, close: () => Promise<void
     open: async (url) => void (await page.goto(url)),
     reload: async () => void (await page.reload()),
     back: async () => void (await page.goBack()),
-    click: (selector) => page.locator(`>>> ${selector}`).click(),
+    click: (selector) => page.locator(deep(selector)).click(),
     text: async (selector) => {
-      const found = await page.waitForSelector(`>>> ${selector}`, { visible: true });
+      const found = await page.waitForSelector(deep(selector), { visible: true });
       return (await found?.evaluate((element) => element.textContent)) ?? '';
     },
     run: (inPage, arg) => page.evaluate(inPage as (arg: unknown) => never, arg),
     close,
   };
+}
+
+/** In Puppeteer's words: each step of a selector may be in a shadow of the one before. */
+function deep(selector: string): string {
+  return selector
+    .split(' ')
+    .map((step) => `>>> ${step}`)
+    .join(' ');
 }
