@@ -7,7 +7,12 @@ import { build, defineConfig } from 'vite';
 const SDK_FILE = 'sdk/verbatim.js';
 const UI_FILE = 'ui/verbatim-ui.js';
 
-const FILES: Readonly<Record<string, string>> = { sdk: SDK_FILE, testing: 'sdk/testing.js', ui: UI_FILE };
+const FILES: Readonly<Record<string, string>> = {
+  sdk: SDK_FILE,
+  testing: 'sdk/testing.js',
+  server: 'sdk/verbatim-server.js',
+  ui: UI_FILE,
+};
 
 /** What the elements and the demo import of other rooms is the file that messengers load: one copy in every page. */
 const ROOM_FILES: readonly [room: RegExp, door: RegExp, file: string][] = [
@@ -33,7 +38,12 @@ const declarations: Plugin = {
   name: 'declarations',
   apply: 'build',
   generateBundle() {
-    for (const fileName of ['sdk/verbatim.d.ts', 'sdk/testing.d.ts', 'ui/verbatim-ui.d.ts']) {
+    for (const fileName of [
+      'sdk/verbatim.d.ts',
+      'sdk/testing.d.ts',
+      'sdk/verbatim-server.d.ts',
+      'ui/verbatim-ui.d.ts',
+    ]) {
       const source = readFileSync(join(import.meta.dirname, 'types', fileName));
       this.emitFile({ type: 'asset', fileName, source });
     }
@@ -91,7 +101,7 @@ function demoAfterwards(): Plugin {
   };
 }
 
-/** `dist/sdk/verbatim.js`, `dist/sdk/testing.js` and `dist/ui/verbatim-ui.js`, each with its types; and `dist/demo/index.html`. */
+/** `dist/sdk/verbatim.js`, `dist/sdk/testing.js`, `dist/sdk/verbatim-server.js` and `dist/ui/verbatim-ui.js`, each with its types; and `dist/demo/index.html`. */
 export default defineConfig({
   root: import.meta.dirname,
   // The pages work under any path.
@@ -103,7 +113,7 @@ export default defineConfig({
     emptyOutDir: true,
     rollupOptions: {
       checks: { pluginTimings: false },
-      input: { sdk: 'sdk/index.ts', testing: 'sdk/testing.ts', ui: 'ui/index.ts' },
+      input: { sdk: 'sdk/index.ts', testing: 'sdk/testing.ts', server: 'server/index.ts', ui: 'ui/index.ts' },
       preserveEntrySignatures: 'strict',
       output: { entryFileNames: ({ name }) => FILES[name] ?? '[name]/[name]-[hash].js' },
     },

@@ -26,6 +26,7 @@ import { pageRoutes } from './routes/pages.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { recordingRoutes } from './routes/recordings.ts';
 import { sessionRoutes } from './routes/session.ts';
+import { transcriptRoutes } from './routes/transcripts.ts';
 import { userRoutes } from './routes/users.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import { setSecurityHeaders } from './security-headers.ts';
@@ -60,6 +61,7 @@ export async function buildHttp(deps: HttpDeps): Promise<HttpApp & { routes: rea
   webhookRoutes(app, deps);
   disclosureRoutes(app, deps);
   callRoutes(app, deps);
+  await transcriptRoutes(app, deps);
   recordingRoutes(app, deps);
   evidenceRoutes(app, deps);
   ledgerRoutes(app, deps);

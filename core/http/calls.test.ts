@@ -109,7 +109,7 @@ t.test('F27 transcript and messages come back in the order of time, relative to 
   const later = { side: 'callee', startMs: 2_000, endMs: 2_500, text: 'Guten Tag 你好 <b>' };
   const sooner = { side: 'caller', startMs: 0, endMs: 900, text: 'Hello' };
   const timeless = { side: 'caller', text: 'without a time' };
-  t.equal((await put('transcript', { segments: [timeless, later, sooner] })).statusCode, 204);
+  t.equal((await put('transcript', { segments: [timeless, later, sooner] })).json().version, 2);
   const sentAt = new Date(startedAt.getTime() + 1_234).toISOString();
   const before = new Date(startedAt.getTime() - 5_000).toISOString();
   const messages = [
@@ -140,6 +140,101 @@ t.test('F27 transcript and messages come back in the order of time, relative to 
     t.equal((await put(what, body)).statusCode, 400, JSON.stringify(body).slice(0, 80));
   await db.sql`update recordings set state = 'removed', reason = 'order' where id = ${id}`;
   t.strictSame(await timeline(), { segments: [], messages: [] }, 'what was said goes with the recording');
+});
+
+t.test('F27 each transcript is a version, of both sides or of one, as JSON or WebVTT', async (t) => {
+  const fixture = await httpFixture(t, db);
+  const { http, addRecording } = fixture;
+  const acme = await people(fixture, 'versions');
+  const other = await fixture.addApp('versions-other');
+  const { id, callId } = await addRecording({
+    appId: 'versions',
+    chatId: 'c1',
+    callerId: 'alice',
+    calleeId: 'bob',
+  });
+  const url = `/v1/calls/${callId}/transcript`;
+  const put = (payload: string | object, { query = '', type = 'application/json', who = acme.server } = {}) =>
+    http.inject({
+      method: 'PUT',
+      url: `${url}${query}`,
+      headers: { authorization: who, 'content-type': type },
+      payload,
+    });
+  const get = (who: string, query = '', accept = 'application/json') =>
+    http.inject({ url: `${url}${query}`, headers: { authorization: who, accept } });
+  const bob = await acme.user('bob');
+  t.equal((await get(bob)).statusCode, 404, 'there is none');
+  const vtt =
+    'WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n<v caller>Hello\n\n00:00:03.000 --> 00:00:04.000\n<v callee>Hi\n';
+  const first = await put(vtt, { type: 'text/vtt; charset=utf-8' });
+  t.match(first.json(), { version: 1, source: 'app', writtenAt: /^2.*Z$/ });
+  const second = await put(
+    { segments: [{ side: 'callee', startMs: 0, text: 'Hi, Alice' }] },
+    { query: '?side=callee' },
+  );
+  t.equal(second.json().version, 2);
+  const newest = (await get(bob)).json();
+  t.match(
+    newest.segments,
+    [
+      { side: 'callee', startMs: 0, text: 'Hi, Alice' },
+      { side: 'caller', startMs: 1_000, endMs: 2_000, text: 'Hello' },
+    ],
+    'the other side is as it was',
+  );
+  t.strictSame(newest.versions, [second.json(), first.json()], 'with number and time');
+  const text = await get(bob, '?version=1', 'text/vtt, */*;q=0.1');
+  t.equal(text.headers['content-type'], 'text/vtt; charset=utf-8');
+  t.equal(text.body, vtt, 'an older one as it was put');
+  t.match((await get(acme.server, '?side=caller')).json().segments, [{ text: 'Hello' }]);
+  t.equal((await get(bob, '?version=9')).statusCode, 404);
+  for (const who of [await acme.user('eve'), other.server, await other.user('bob')])
+    t.equal((await get(who)).statusCode, 404, 'nobody else learns that there is one');
+  t.equal((await put(vtt, { type: 'text/vtt', who: other.server })).statusCode, 404);
+  for (const [wrong, options] of [
+    ['WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nwho?', { type: 'text/vtt' }],
+    ['no file', { type: 'text/vtt' }],
+    [`${vtt}\n00:00:05.000 --> 00:00:06.000\n<v caller>a\u0000b\n`, { type: 'text/vtt' }],
+    [{ segments: [{ side: 'caller', text: 'x' }] }, { query: '?side=callee' }],
+    [vtt, { query: '?side=left', type: 'text/vtt' }],
+  ] as const)
+    t.equal((await put(wrong, options)).statusCode, 400, JSON.stringify(wrong));
+  t.equal((await put(vtt, { type: 'text/plain' })).statusCode, 415);
+  const elsewhere = await http.inject({
+    method: 'PUT',
+    url: `/v1/calls/${callId}/messages`,
+    headers: { authorization: acme.server, 'content-type': 'text/vtt' },
+    payload: vtt,
+  });
+  t.equal(elsewhere.statusCode, 415, 'no other route takes such a file');
+  for (let at = 3; at <= 12; at += 1) await put({ segments: [{ side: 'caller', text: String(at) }] });
+  const kept = (await get(bob)).json().versions.map(({ version }: { version: number }) => version);
+  t.strictSame(kept, [12, 11, 10, 9, 8, 7, 6, 5, 4, 3], 'a bounded number of them');
+  await db.sql`update recordings set state = 'removed', reason = 'order' where id = ${id}`;
+  t.equal((await get(acme.server)).statusCode, 404, 'what was said goes with the recording');
+});
+
+t.test('F27 a voice call keeps a transcript only when the app puts one', async (t) => {
+  const fixture = await httpFixture(t, db);
+  const { http } = fixture;
+  const acme = await people(fixture, 'voice-words');
+  const [row] = await db.sql<{ id: string }[]>`
+    insert into calls (id, app_id, chat_id, mode, caller_id, callee_id, state, end_reason, started_at, ended_at)
+    values (gen_random_uuid(), 'voice-words', 'c1', 'voice', 'alice', 'bob', 'ended', 'hangup', now(), now())
+    returning id`;
+  const request = (method: 'GET' | 'PUT', authorization: string, payload?: object) =>
+    http.inject({
+      method,
+      url: `/v1/calls/${row?.id}/transcript`,
+      headers: { authorization },
+      ...(payload === undefined ? {} : { payload }),
+    });
+  const alice = await acme.user('alice');
+  t.equal((await request('GET', alice)).statusCode, 404);
+  const segments = [{ side: 'callee', startMs: 5, endMs: 9, text: 'Hello' }];
+  t.equal((await request('PUT', acme.server, { segments })).statusCode, 200);
+  t.strictSame((await request('GET', alice)).json().segments, segments);
 });
 
 t.test(

@@ -33,6 +33,7 @@ import { buildHttp } from './build.ts';
 import type { HttpApp, HttpDeps } from './deps.ts';
 import type { RouteEntry } from './method-guard.ts';
 import { REDACTED_PATHS } from './request-log.ts';
+import { watchAnswers } from './testing.ts';
 
 /** One app of a test, with a key of each kind. */
 export interface TestApp {
@@ -162,7 +163,12 @@ export async function httpFixture(
     },
     ...overrides,
   });
-  t.teardown(() => http.close());
+  const faults = watchAnswers(http);
+  t.teardown(async () => {
+    await http.close();
+    if (faults.length > 0)
+      throw new Error(`the description does not declare: ${[...new Set(faults)].join('; ')}`);
+  });
   await http.listen({ host: '127.0.0.1', port: 0 });
   const { port } = http.server.address() as AddressInfo;
 

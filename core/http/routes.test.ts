@@ -27,6 +27,7 @@ t.test('each route declares who may use it', async (t) => {
     'GET /ui/* none',
     'GET /v1/app app',
     'GET /v1/app/keys app',
+    'GET /v1/calls/:id/transcript either',
     'GET /v1/chats/:id app',
     'GET /v1/chats/:id/calls either',
     'GET /v1/chats/:id/recordings either',
@@ -215,8 +216,8 @@ t.test('F50 the API describes itself as OpenAPI, with every route of it and who 
     t.ok(spec.paths[path]?.[method.toLowerCase()], `${method} ${path}`);
   }
   t.ok(
-    spec.paths['/v1/users/{id}'].put.responses.default.content['application/problem+json'].schema.properties
-      .code,
+    spec.paths['/v1/users/{id}'].put.responses['401'].content['application/problem+json'].examples
+      .unauthorized,
   );
   t.strictSame(spec.paths['/v1/users/{id}'].put.security, [{ appKey: [] }]);
   t.strictSame(spec.paths['/v1/recordings/{id}'].get.security, [{ appKey: [] }, { userToken: [] }]);

@@ -13,3 +13,4 @@ export { answerRange } from './range.ts';
 export { Timelines } from './timelines.ts';
 export type { Verifier } from './verifiers.ts';
 export { Verifiers } from './verifiers.ts';
+export { parseVtt, vttOf } from './vtt.ts';

@@ -1,14 +1,19 @@
 import type {
   PutMessagesBody,
   PutTranscriptBody,
+  Side,
   Timeline,
   TimelineMessage,
+  Transcript,
+  TranscriptQuery,
   TranscriptSegment,
+  TranscriptVersion,
 } from '#protocol';
 import { VerbatimError } from '#protocol';
 import type { Database, Viewer } from '../db/index.ts';
+import { permissionsFor } from '../db/index.ts';
 import type { TimelineRow } from '../db/timelines.ts';
-import { findTimeline, putMessages, putTranscript } from '../db/timelines.ts';
+import { findTimeline, findTranscript, putMessages, putTranscript } from '../db/timelines.ts';
 import type { Library } from './library.ts';
 
 /** What an app supplies about its calls, and how it goes with the recording (F27). */
@@ -22,7 +27,18 @@ export class Timelines {
   }
 
   /** @throws VerbatimError `not_found` when the app has no such call, `bad_request` for a segment that ends early */
-  async putTranscript(appId: string, callId: string, body: PutTranscriptBody): Promise<void> {
+  async putTranscript(
+    appId: string,
+    callId: string,
+    body: PutTranscriptBody,
+    side?: Side,
+  ): Promise<TranscriptVersion> {
+    const foreign = body.segments.findIndex((segment) => side !== undefined && segment.side !== side);
+    if (foreign >= 0)
+      throw new VerbatimError(
+        'bad_request',
+        `body/segments/${foreign}/side: expected ${side}, which the query names`,
+      );
     const wrong = body.segments.findIndex(
       ({ startMs, endMs }) => endMs !== undefined && (startMs === undefined || endMs < startMs),
     );
@@ -32,7 +48,36 @@ export class Timelines {
         `body/segments/${wrong}: endMs needs a startMs that is not greater`,
       );
     }
-    if (!(await putTranscript(this.#db, appId, callId, body))) throw new VerbatimError('not_found');
+    const row = await putTranscript(this.#db, appId, callId, body, side);
+    if (row === undefined) throw new VerbatimError('not_found');
+    return { ...row, writtenAt: row.writtenAt.toISOString() };
+  }
+
+  /**
+   * The newest transcript of a call of either mode, or an older one that is kept. Of a secure call, a user needs the
+   * right to read recordings.
+   * @throws VerbatimError `not_found`, `role_not_allowed`
+   */
+  async transcript(viewer: Viewer, callId: string, { version, side }: TranscriptQuery): Promise<Transcript> {
+    if (
+      viewer.userId !== undefined &&
+      !(await permissionsFor(this.#db, { ...viewer, userId: viewer.userId })).recordings
+    )
+      throw new VerbatimError('role_not_allowed');
+    const row = await findTranscript(this.#db, viewer, callId);
+    if (row === undefined) throw new VerbatimError('not_found');
+    const { earlier, writtenAt, ...newest } = row;
+    const kept = [{ ...newest, writtenAt: writtenAt.toISOString() }, ...earlier];
+    const asked = version === undefined ? kept[0] : kept.find((one) => one.version === version);
+    if (asked === undefined) throw new VerbatimError('not_found', 'this version is not kept');
+    const segments = asked.segments.filter((segment) => side === undefined || segment.side === side);
+    return {
+      version: asked.version,
+      source: asked.source,
+      writtenAt: asked.writtenAt,
+      segments: inOrder(segments, ({ startMs }) => startMs),
+      versions: kept.map(({ segments: _segments, ...one }) => one),
+    };
   }
 
   /** @throws VerbatimError `not_found` when the app has no such call */

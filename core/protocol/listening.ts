@@ -16,6 +16,8 @@ export const TIMELINE_LIMITS = {
   bodyBytes: 4 * 1024 * 1024,
   /** Greatest offset: a day. */
   maxMs: 86_400_000,
+  /** Of a transcript, that are kept; the oldest go. */
+  versions: 10,
 } as const;
 
 /**
@@ -49,12 +51,38 @@ export const TranscriptSegment = Type.Object(
 );
 export type TranscriptSegment = Type.Static<typeof TranscriptSegment>;
 
-/** `PUT /v1/calls/:id/transcript`, by the app's server: replaces what was there. */
+/** `PUT /v1/calls/:id/transcript`, by the app's server: a new version, of both sides or of the one that the query names. */
 export const PutTranscriptBody = Type.Object(
   { segments: Type.Array(TranscriptSegment, { maxItems: TIMELINE_LIMITS.segments }) },
   closed,
 );
 export type PutTranscriptBody = Type.Static<typeof PutTranscriptBody>;
+
+/** With a side, what the other one said is taken from the version before. */
+export const PutTranscriptQuery = Type.Object({ side: Type.Optional(Side) }, closed);
+export const TranscriptQuery = Type.Object(
+  { version: Type.Optional(Type.Integer({ minimum: 1 })), side: Type.Optional(Side) },
+  closed,
+);
+export type TranscriptQuery = Type.Static<typeof TranscriptQuery>;
+
+export const TranscriptVersion = Type.Object({
+  /** From 1. */
+  version: Type.Integer(),
+  /** Who put it. */
+  source: Type.Union([Type.Literal('app'), Type.Literal('transcriber')]),
+  writtenAt: Type.String(),
+});
+export type TranscriptVersion = Type.Static<typeof TranscriptVersion>;
+
+/** `GET /v1/calls/:id/transcript`; the segments in the order of time. */
+export const Transcript = Type.Object({
+  ...TranscriptVersion.properties,
+  segments: Type.Array(TranscriptSegment),
+  /** Those that are kept, newest first, this one included. */
+  versions: Type.Array(TranscriptVersion),
+});
+export type Transcript = Type.Static<typeof Transcript>;
 
 /** A chat message of the time of the call. `sentAt` is ISO 8601; without it the message is shown in a static list. */
 export const SentMessage = Type.Object(

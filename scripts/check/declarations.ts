@@ -31,6 +31,12 @@ const BUNDLES: readonly Bundle[] = [
     about: 'The types of `testing.js`, a server in memory for the tests of messengers.',
   },
   {
+    file: 'sdk/verbatim-server.d.ts',
+    entry: 'client/server/index.ts',
+    others: [],
+    about: 'The types of `verbatim-server.js`, for the servers of messengers.',
+  },
+  {
     file: 'ui/verbatim-ui.d.ts',
     entry: 'client/ui/index.ts',
     others: [['client/sdk/index.ts', '../sdk/verbatim.js']],

@@ -214,6 +214,15 @@ export const ROOMS: readonly Room[] = [
     builtins: 'none',
   },
   {
+    // Runs on messengers' servers, whatever they are made with: fetch and Web Crypto only.
+    path: 'client/server',
+    rooms: [],
+    typesOf: ['core/protocol'],
+    packages: [],
+    typesOfPackages: ['typebox'],
+    builtins: 'none',
+  },
+  {
     path: 'client/sdk',
     rooms: ['client/verify'],
     typesOf: ['core/protocol'],

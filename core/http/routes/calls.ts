@@ -3,7 +3,6 @@ import {
   CallHistoryPage,
   ExternalId,
   PutMessagesBody,
-  PutTranscriptBody,
   RecordingsQuery,
   TIMELINE_LIMITS,
   Timeline,
@@ -32,24 +31,6 @@ export function callRoutes(app: HttpApp, { history, timelines }: HttpDeps): void
       },
     },
     async (request) => history.list(viewerOf(request), request.params.id, request.query),
-  );
-  app.put(
-    '/v1/calls/:id/transcript',
-    {
-      config: { auth: 'app' },
-      bodyLimit,
-      schema: {
-        tags,
-        summary: 'The transcript of a call; replaces the one before',
-        params,
-        body: PutTranscriptBody,
-        response: { 204: Type.Null(), default: problems },
-      },
-    },
-    async (request, reply) => {
-      await timelines.putTranscript(appOf(request).appId, request.params.id, request.body);
-      return reply.code(204).send(null);
-    },
   );
   app.put(
     '/v1/calls/:id/messages',

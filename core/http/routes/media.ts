@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Uuid, VerbatimError } from '#protocol';
@@ -12,12 +13,24 @@ const querystring = Type.Object(
   { e: Type.String(), k: Type.String(), s: Type.String() },
   { additionalProperties: false },
 );
+const Binary = Type.Unsafe<Readable>({ type: 'string', format: 'binary' });
+const bytes = (description: string) => ({
+  description,
+  content: Object.fromEntries(
+    ['audio/webm', 'audio/mp4', 'audio/ogg', 'application/zip'].map((type) => [type, { schema: Binary }]),
+  ),
+});
 const schema = {
   tags: ['recordings'],
   summary: 'The bytes of a recording under a grant; one range at a time',
   params,
   querystring,
-  response: { default: problems },
+  response: {
+    200: bytes('The whole file'),
+    206: bytes('The range that was asked for'),
+    304: { description: 'The client has this very file already' },
+    default: problems,
+  },
 };
 
 /** Serves recordings in ranges (RFC 9110 §14) to the session that a grant is bound to (F25). */
