@@ -85,6 +85,8 @@ type Chat = {
   kind: 'direct' | 'group';
   name?: string;
   members: string[];
+  owner?: string;
+  private?: boolean;
 };
 
 type Disclosure = {
@@ -113,6 +115,10 @@ type PutChatBody = {
   name?: string;
   /** Each once. The schema does not ask for it, since its check takes seconds for a hostile list. */
   members: string[];
+  /** One of the members. */
+  owner?: string;
+  /** Only the owner lists and plays the recordings of this chat (F30). Needs an owner. */
+  private?: boolean;
 };
 
 /** A chat message of the time of the call. `sentAt` is ISO 8601; without it the message is shown in a static list. */

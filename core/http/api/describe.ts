@@ -1,12 +1,18 @@
 import type { ErrorCode } from '#protocol';
 import { ERRORS, problemOf, VerbatimError } from '#protocol';
+import { APP_TEXTS } from './app-texts.ts';
 import { MESSENGER_TEXTS } from './messenger-texts.ts';
 import { RECORDING_TEXTS } from './recording-texts.ts';
 import type { RouteText, RouteTexts } from './route-text.ts';
 import { commonErrors } from './route-text.ts';
 import { TIMELINE_TEXTS } from './timeline-texts.ts';
 
-export const ROUTE_TEXTS: RouteTexts = { ...MESSENGER_TEXTS, ...RECORDING_TEXTS, ...TIMELINE_TEXTS };
+export const ROUTE_TEXTS: RouteTexts = {
+  ...APP_TEXTS,
+  ...MESSENGER_TEXTS,
+  ...RECORDING_TEXTS,
+  ...TIMELINE_TEXTS,
+};
 
 interface MediaObject {
   schema?: unknown;
@@ -29,6 +35,7 @@ const PROBLEM_TYPE = 'application/problem+json';
 
 const PARAMETERS: Readonly<Record<string, string>> = {
   id: 'The id of what the path names.',
+  kid: 'The id of a key; it is no secret.',
   limit: 'At most so many.',
   cursor: 'The `next` of the page before.',
   locale: 'BCP 47, such as `en` or `pt-BR`.',
