@@ -48,9 +48,9 @@ export class Timelines {
         `body/segments/${wrong}: endMs needs a startMs that is not greater`,
       );
     }
-    const row = await putTranscript(this.#db, appId, callId, body, side);
-    if (row === undefined) throw new VerbatimError('not_found');
-    return { ...row, writtenAt: row.writtenAt.toISOString() };
+    const put = await putTranscript(this.#db, appId, callId, body, side);
+    if (put === undefined) throw new VerbatimError('not_found');
+    return withoutSegments(put);
   }
 
   /**
@@ -64,19 +64,14 @@ export class Timelines {
       !(await permissionsFor(this.#db, { ...viewer, userId: viewer.userId })).recordings
     )
       throw new VerbatimError('role_not_allowed');
-    const row = await findTranscript(this.#db, viewer, callId);
-    if (row === undefined) throw new VerbatimError('not_found');
-    const { earlier, writtenAt, ...newest } = row;
-    const kept = [{ ...newest, writtenAt: writtenAt.toISOString() }, ...earlier];
+    const kept = await findTranscript(this.#db, viewer, callId);
     const asked = version === undefined ? kept[0] : kept.find((one) => one.version === version);
-    if (asked === undefined) throw new VerbatimError('not_found', 'this version is not kept');
+    if (asked === undefined) throw new VerbatimError('not_found', 'there is no such transcript');
     const segments = asked.segments.filter((segment) => side === undefined || segment.side === side);
     return {
-      version: asked.version,
-      source: asked.source,
-      writtenAt: asked.writtenAt,
+      ...withoutSegments(asked),
       segments: inOrder(segments, ({ startMs }) => startMs),
-      versions: kept.map(({ segments: _segments, ...one }) => one),
+      versions: kept.map(withoutSegments),
     };
   }
 
@@ -114,6 +109,10 @@ export function timelineOf({ segments, messages, startedAt, sides }: TimelineRow
       (message) => message.atMs,
     ),
   };
+}
+
+function withoutSegments({ version, source, writtenAt }: TranscriptVersion): TranscriptVersion {
+  return { version, source, writtenAt };
 }
 
 /** Array.sort is stable (ECMA-262 §23.1.3.30), so equal times keep their order. */
