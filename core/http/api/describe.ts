@@ -50,6 +50,7 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   k: 'Part of that address.',
   s: 'Part of that address.',
   version: 'Which version of the transcript.',
+  side: 'Only of this side of the call.',
   '*': 'The path of a tile, such as `0/x001/234`.',
 };
 
