@@ -95,7 +95,7 @@ t.test('F20 F30 who may do what: both parties alike, everybody else as if there 
     {
       what: 'write a transcript',
       request: ['PUT', `/v1/calls/${recording.callId}/transcript`, { segments: [] }],
-      allowed: { server: 204, foreignServer: 404 },
+      allowed: { server: 200, foreignServer: 404 },
       rest: 401,
     },
     {
