@@ -149,6 +149,7 @@ const [delivery] = await own1.sql<{ id: string }[]>`
   with event as (insert into webhook_events (app_id, type, data) values ('one', 'webhook.test', '{}') returning id)
   insert into webhook_deliveries (endpoint_id, event_id, state)
   select ${webhook.webhook.id}, id, 'delivered' from event returning id`;
+await made('PUT', `/v1/calls/${recording.callId}/transcript`, { segments: [] });
 const granted = await ask('POST', `/v1/recordings/${recording.id}/grants`, {
   authorization: await one.user('alice'),
   body: {},
@@ -190,9 +191,10 @@ const TABLE: Record<string, Row> = {
     may: { server: 202 },
   },
   'DELETE /v1/webhooks/:id': { at: { id: spareWebhook.webhook.id }, may: { server: 204 } },
-  'PUT /v1/calls/:id/transcript': { at: call, body: { segments: [] }, may: { server: 204 } },
+  'PUT /v1/calls/:id/transcript': { at: call, body: { segments: [] }, may: { server: 200 } },
   'PUT /v1/calls/:id/messages': { at: call, body: { messages: [] }, may: { server: 204 } },
   // For the parties, and the app's server
+  'GET /v1/calls/:id/transcript': { at: call, may: partiesAndServer(200) },
   'GET /v1/chats/:id/calls': { at: { id: 'c' }, may: partiesAndServer(200) },
   'GET /v1/chats/:id/recordings': { at: { id: 'c' }, may: partiesAndServer(200) },
   'GET /v1/disclosures/:locale': {
