@@ -85,6 +85,9 @@ t.test('F1 F8 F17 F20 F23 voice and secure calls between real browsers', { skip 
     const played = await alice.play(recordingId, 3);
     t.ok(played.seconds > 4, `it plays ${played.seconds} s, the first sound after ${played.firstSoundMs} ms`);
     t.ok(played.at > 3 && played.at < 5, `F26 and goes on from where it is sent (${played.at} s)`);
+    const other = await alice.play(recordingId, 3, 'mp4');
+    t.ok(Math.abs(other.seconds - played.seconds) < 0.1, `as MP4, too: ${other.seconds} s`);
+    t.ok(other.at > 3 && other.at < 5, `from where it is sent (${other.at} s)`);
     const loudness = await alice.loudness(recordingId);
     t.ok(loudness.length === 2 && Math.min(...loudness) > 0.001, `both voices are in it (${loudness})`);
   });
