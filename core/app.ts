@@ -15,6 +15,7 @@ import {
   openSealed,
   readIdentity,
 } from '#store';
+import { Admins } from './admins/index.ts';
 import { Apps, createAuthenticator, GrantSigner, Origins, openDemo, Sessions } from './auth/index.ts';
 import type { IceSettings } from './call/index.ts';
 import { CallService } from './call/index.ts';
@@ -214,16 +215,20 @@ export async function buildApp(options: AppOptions): Promise<App> {
     });
 
     const origins = new Origins(db);
+    const admins = new Admins({ db, sealKey: secrets.sealKey, audit: (act) => access.act(act), log });
+    await admins.sweep();
     const http = await buildHttp({
       log,
       version: options.version,
       settings: {
         requestsPerMinute: config.limits.requestsPerMinute,
         trustProxy: config.trustProxy,
+        ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
         ...(options.tls === undefined ? {} : { tls: options.tls }),
       },
       auth,
       origins,
+      admins,
       directory: directoryOf(db),
       apps,
       webhooks,

@@ -2,13 +2,20 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Config } from '#config';
 import { demoAllowed, loadConfig, loadSecrets } from '#config';
+import { hasOwner } from '../core/db/admins.ts';
+import type { Log } from '../core/db/index.ts';
+import { inviteLink, untilText } from './lib/admin-links.ts';
 import { buildClient } from './lib/client-build.ts';
 import { Daemon } from './lib/daemon.ts';
+import { openOperatorDatabase } from './lib/operator-database.ts';
 import { OperatorError, runCommand } from './lib/operator-error.ts';
 import { mediaPortProblem, preflight } from './lib/preflight.ts';
+import { localUrlOf } from './lib/public-url.ts';
 import { ensureMediaWorker } from './media-worker/ensure.ts';
 
 const root = resolve(import.meta.dirname, '..');
+const ignore = (): void => undefined;
+const silent: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 await runCommand(main);
@@ -41,13 +48,16 @@ async function main(argv: string[]): Promise<void> {
   const daemon = await Daemon.start({
     root,
     env: { ...env, MEDIASOUP_WORKER_BIN: mediaWorker },
-    url: urlOf(config),
+    url: localUrlOf(config),
     logFile: join(config.dataDir, 'logs', 'verbatim.log'),
   });
   stop.onAbort((hard) => void daemon.stop({ hard }));
   try {
     const faults = await interruptible(stop.signal, daemon.untilReady(stop.signal));
-    if (faults !== undefined) say(welcome(config, daemon, Date.now() - startedAt, faults));
+    if (faults !== undefined) {
+      const owner = await ownerLink(config, daemon);
+      say(welcome(config, daemon, { tookMs: Date.now() - startedAt, faults, owner }));
+    }
     const words = await daemon.ended;
     if (!stop.signal.aborted)
       throw new OperatorError(`Verbatim ended by itself: ${words} Its log is ${daemon.logFile}.`);
@@ -117,14 +127,33 @@ async function interruptible<T>(signal: AbortSignal, work: Promise<T>): Promise<
   }
 }
 
-/** Where this machine reaches the server. */
-function urlOf({ listen, tls }: Config): string {
-  const local = ['127.0.0.1', '::1', 'localhost', '0.0.0.0', '::'].includes(listen.host);
-  const host = local ? 'localhost' : listen.host.includes(':') ? `[${listen.host}]` : listen.host;
-  return `${tls.certFile === undefined ? 'http' : 'https'}://${host}`;
+/**
+ * The first owner's link, while there is none. The console without an owner is open to nobody; who reads this terminal
+ * or the settings may become one.
+ */
+async function ownerLink(config: Config, daemon: Daemon): Promise<string[]> {
+  const db = await openOperatorDatabase(config, silent);
+  try {
+    if (await hasOwner(db)) return [];
+    // What goes into a log is read by others, too.
+    if (!process.stdout.isTTY)
+      return ['  The admin console has no owner yet: scripts/admin invite prints a link for one.'];
+    const { url, expiresAt } = await inviteLink(db, config.publicUrl ?? daemon.url, 'owner');
+    return [
+      '  The admin console has no owner yet. This link makes one, once:',
+      `    ${url}`,
+      `    (good until ${untilText(expiresAt)}; scripts/admin invite makes another)`,
+    ];
+  } finally {
+    await db.close();
+  }
 }
 
-function welcome(config: Config, daemon: Daemon, tookMs: number, faults: string[]): string {
+function welcome(
+  config: Config,
+  daemon: Daemon,
+  { tookMs, faults, owner }: { tookMs: number; faults: string[]; owner: string[] },
+): string {
   const { logFile } = daemon;
   const url = config.publicUrl ?? daemon.url;
   return [
@@ -137,6 +166,8 @@ function welcome(config: Config, daemon: Daemon, tookMs: number, faults: string[
           `    Bob    ${url}/demo/?as=bob`,
         ]
       : [`  Address  ${url}`]),
+    `  Console  ${url}/admin/`,
+    ...owner,
     `  Data     ${config.dataDir}`,
     `  Log      ${logFile}`,
     ...faults.map((fault) => `  Not working  ${fault}`),

@@ -1,10 +1,10 @@
 import type { Locator, Page } from 'playwright-core';
 import type { Test } from 'tap';
 import t from 'tap';
+import { axeFindings } from '../../scripts/lib/axe.ts';
 import { builtClient, launch, newPage } from '../test/browser.ts';
 import { BOB, serveDemo } from '../test/demo-server.ts';
 import { callView, startScript } from '../test/scripted-server.ts';
-import { axeFindings } from '../ui/test/axe.ts';
 
 /** The demo messenger, built, in a real browser, against a server that says what each test needs. */
 

@@ -30,6 +30,17 @@ export interface Access {
   once?: string;
 }
 
+/** What an admin did, other than looking at a recording (F43). */
+export interface AdminAct {
+  /** Such as `admin.sign-in` or `hold.set`. */
+  act: string;
+  /** The console's own id of the admin; undefined for somebody who is not signed in, and for the command line. */
+  adminId?: string;
+  /** The id of what it was done to. */
+  about?: string;
+  detail?: Record<string, string | number | boolean>;
+}
+
 /** An entry as it is read back; who it was is a pseudonym until somebody compares. */
 export interface FoundAccess {
   index: number;
@@ -90,7 +101,6 @@ export class AccessLog {
    * @throws VerbatimError `unavailable` when the log takes no entries
    */
   async enter(access: Access): Promise<void> {
-    const { ledger, alarms, timeoutMs = ENTER_TIMEOUT_MS } = this.#options;
     const { action, appId, chatId, recordingId, actor, once, played } = access;
     const chat = this.#chat(appId, chatId);
     const sub = recordingId === undefined ? chat : subjectOf(recordingId);
@@ -108,6 +118,26 @@ export class AccessLog {
         ...(played === undefined ? {} : { played: { ...played } }),
       },
     };
+    await this.#append(entry);
+    if (once !== undefined) this.#remember(key);
+  }
+
+  /**
+   * Resolves when what an admin does is durable: only then is it done.
+   * @throws VerbatimError `unavailable` when the log takes no entries
+   */
+  async act({ act, adminId, about, detail = {} }: AdminAct): Promise<void> {
+    await this.#append({
+      t: 'admin' as const,
+      id: randomUUID(),
+      sub: 'console',
+      actor: adminId === undefined ? SERVER : this.#actorOf('', { kind: 'admin', adminId }),
+      d: { act, ...(about === undefined ? {} : { about }), ...detail },
+    });
+  }
+
+  async #append(entry: Parameters<AccessLedger['append']>[0]): Promise<void> {
+    const { ledger, alarms, timeoutMs = ENTER_TIMEOUT_MS } = this.#options;
     try {
       await inTime(ledger.append(entry), timeoutMs, 'the access log did not take an entry in time');
     } catch (error) {
@@ -117,7 +147,6 @@ export class AccessLog {
         cause: error,
       });
     }
-    if (once !== undefined) this.#remember(key);
     await alarms.clear('access_unwritable', 'log');
   }
 

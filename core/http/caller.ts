@@ -10,9 +10,20 @@ import { assertOperator } from './operator.ts';
  * - `grant`: whoever has the address and the session that it is bound to; the handler checks both
  * - `first-message`: the WebSocket, whose first message is the token
  * - `operator`: the monitor of whoever runs the server (operator.ts)
+ * - `admin`: an admin of the console who is signed in and has the route's `right`; `admin-half`: one who is on the way
  * - `none`: everybody
  */
-export const ROUTE_AUTH = ['app', 'user', 'either', 'grant', 'first-message', 'operator', 'none'] as const;
+export const ROUTE_AUTH = [
+  'app',
+  'user',
+  'either',
+  'grant',
+  'first-message',
+  'operator',
+  'admin',
+  'admin-half',
+  'none',
+] as const;
 export type RouteAuth = (typeof ROUTE_AUTH)[number];
 
 export type Caller =

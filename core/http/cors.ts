@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { VerbatimError } from '#protocol';
+import { isConsole } from './admin-caller.ts';
 import { isOwnOrigin } from './caller.ts';
 import type { HttpApp, HttpDeps } from './deps.ts';
 
@@ -18,6 +19,8 @@ export function allowOrigins(app: HttpApp, { origins }: HttpDeps): void {
   app.addHook('onRequest', async (request, reply) => {
     const { origin } = request.headers;
     if (origin === undefined || isOwnOrigin(request)) return;
+    // No app's page has any business at the console, whatever origins are allowed to it.
+    if (isConsole(request)) throw new VerbatimError('origin_refused');
     reply.header('vary', 'Origin');
     const known = await origins.isKnown(origin);
     if (known) {

@@ -7,6 +7,7 @@ import type {
   RawServerDefault,
 } from 'fastify';
 import type { DemoToken, Directory, Health, WebhookEndpoints } from '#protocol';
+import type { Admins } from '../admins/index.ts';
 import type { Apps, Authenticator, Origins } from '../auth/index.ts';
 import type { Evidence } from '../evidence/index.ts';
 import type { History, Library, Listeners, Timelines } from '../library/index.ts';
@@ -25,6 +26,8 @@ export interface HttpSettings {
   requestsPerMinute: number;
   /** Addresses or networks of proxies whose `X-Forwarded-*` headers are believed; none by default. */
   trustProxy: readonly string[];
+  /** `publicUrl`: the origin under which people reach this server, where it is known. */
+  publicUrl?: string;
   /** PEM, when this server ends TLS itself. */
   tls?: { cert: string; key: string };
 }
@@ -44,6 +47,8 @@ export interface HttpDeps {
   settings: HttpSettings;
   auth: Authenticator;
   origins: Pick<Origins, 'ofApp' | 'isKnown'>;
+  /** Accounts of the console. */
+  admins: Admins;
   /** `directoryOf(db)` of core/db. */
   directory: Directory;
   apps: Pick<Apps, 'find' | 'change' | 'keys' | 'addKey' | 'revokeKey'>;

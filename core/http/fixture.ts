@@ -10,6 +10,7 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { Health, RecordingState } from '#protocol';
 import { openSealed, sealFile } from '#store';
+import { Admins } from '../admins/index.ts';
 import type { Authenticator } from '../auth/index.ts';
 import {
   Apps,
@@ -54,6 +55,7 @@ export interface HttpFixture {
   url: string;
   auth: Authenticator;
   library: Library;
+  admins: Admins;
   /** The real one, on a ledger of its own. */
   evidence: TestEvidence;
   /** Everything that was logged so far, as one text. */
@@ -135,6 +137,14 @@ export async function httpFixture(
     log,
   });
   t.teardown(() => webhooks.close());
+  const admins = new Admins({
+    db,
+    sealKey,
+    audit: (act) => evidence.access.act(act),
+    log,
+    nowMs,
+    passwordCost: { memory: 64, passes: 1, parallelism: 1 },
+  });
   const health: Health = { status: 'ok', version: '0.0.0', checks: { database: { ok: true } } };
   const auth = createAuthenticator({ db, sealKey, nowMs });
   const http = await buildHttp({
@@ -147,6 +157,7 @@ export async function httpFixture(
     },
     auth,
     origins: new Origins(db, nowMs),
+    admins,
     directory: directoryOf(db),
     apps: new Apps(db, sealKey, (kid) => auth.forgetKey(kid)),
     webhooks,
@@ -198,6 +209,7 @@ export async function httpFixture(
     url: `http://127.0.0.1:${port}`,
     auth,
     library,
+    admins,
     evidence,
     clock,
     health,

@@ -81,6 +81,7 @@ const demoToken = {
   room: { chatId: 'room', name: 'Room', members: [] },
 };
 const clientDir = t.testdir({
+  admin: { 'a.js': '' },
   sdk: { 'a.js': '' },
   ui: { 'a.js': '' },
   demo: { 'index.html': 'demo', 'a.js': '' },
@@ -228,6 +229,8 @@ const TABLE: Record<string, Row> = {
   },
   // For everybody
   'GET /': own(302),
+  'GET /admin': own(302),
+  'GET /admin/*': { ...own(200), at: { '*': 'a.js' } },
   'GET /demo': own(302),
   'GET /demo/*': { ...own(200), at: { '*': 'a.js' } },
   'GET /sdk/*': { ...own(200), at: { '*': 'a.js' } },
@@ -264,10 +267,34 @@ cookies.callee = cookieOf(
     .headers,
 );
 
-const routes = http.routes.filter(({ method }) => method !== 'HEAD');
+const all = http.routes.filter(({ method }) => method !== 'HEAD');
+const isConsole = ({ url }: { url: string }) => url.startsWith('/admin/api/');
+/** Admins of the console are another kind, with a table of their own (console.test.ts). */
+const routes = all.filter((route) => !isConsole(route));
 
 t.test('every route has its row, and every row its route', async (t) => {
   t.strictSame(Object.keys(TABLE).sort(), routes.map(({ method, url }) => `${method} ${url}`).sort());
+});
+
+t.test('F43 no credential of an app, its users or the monitor opens any route of the console', async (t) => {
+  const before = await contents();
+  for (const { method, url } of all.filter(isConsole)) {
+    const path = url.replace(':id', randomUUID());
+    for (const authorization of [undefined, ...Object.values(good)]) {
+      const answer = await http.inject({
+        method: method as 'GET',
+        url: path,
+        headers: {
+          host: 'localhost',
+          origin: 'http://localhost',
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+      });
+      // Signing in and links are open to everybody; without a body they are not even that.
+      t.ok([400, 401].includes(answer.statusCode), `${method} ${url}: ${answer.statusCode}`);
+    }
+  }
+  t.strictSame(await contents(), before);
 });
 
 t.test('F50 no bad credential opens any route, and nothing is changed by one that is refused', async (t) => {

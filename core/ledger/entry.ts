@@ -26,6 +26,7 @@ export const ENTRY_TYPES = [
   'audit.anchor',
   // Of the access log only.
   'access',
+  'admin',
 ] as const;
 export type EntryType = (typeof ENTRY_TYPES)[number];
 

@@ -59,6 +59,7 @@ export const ERROR_ADVICE: { readonly [C in ErrorCode]: string } = {
   token_expired: 'Ask your server for a fresh token; with `getToken` the SDK does.',
   forbidden: 'Not for this device, user or key: ask as the one who may.',
   origin_refused: 'Add the page’s origin: `scripts/app origins`.',
+  proof_required: 'For the console only: prove yourself with a passkey or a code, then ask again.',
   not_found: 'Check the id, and whether this user is a member or a party.',
   method_not_allowed: 'Use the HTTP method that the interface describes.',
   conflict: 'Look at the present state, such as a call that does not ring any more.',

@@ -23,6 +23,12 @@ export const ERRORS = {
     fault: 'operator',
     title: 'This origin is not on the list of allowed origins',
   },
+  proof_required: {
+    status: 403,
+    rpc: -32013,
+    fault: 'caller',
+    title: 'A fresh proof with the second factor is needed',
+  },
   not_found: {
     status: 404,
     rpc: -32005,

@@ -1,6 +1,7 @@
 // protocol: the words that processes say to each other: signaling messages, REST bodies, jobs, error codes.
 // Not here: behaviour, I/O, anything of Node or the DOM; every file runs in a browser unchanged.
 // Imported by: every room.
+export * from './admin.ts';
 export * from './advice.ts';
 export * from './apps.ts';
 export * from './demo.ts';

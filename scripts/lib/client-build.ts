@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { buildVerifiers } from './verifier-build.ts';
 
 /** What the built pages are made of. */
-const SOURCES = ['client', 'core/protocol', 'scripts/bundle-verifier.ts', 'package-lock.json'];
+const SOURCES = ['client', 'admin', 'core/protocol', 'scripts/bundle-verifier.ts', 'package-lock.json'];
 /** Written last, so that a build that was cut off is made again. */
 const STAMP = 'client/dist/.built-from';
 
@@ -19,6 +19,11 @@ export async function buildClient(root: string, log: (sentence: string) => void)
   await build({
     configFile: join(root, 'client/vite.config.ts'),
     root: join(root, 'client'),
+    logLevel: 'warn',
+  });
+  await build({
+    configFile: join(root, 'admin/vite.config.ts'),
+    root: join(root, 'admin'),
     logLevel: 'warn',
   });
   await buildVerifiers(root);

@@ -2,9 +2,9 @@ import type { Page } from 'playwright-core';
 import type { Test } from 'tap';
 import t from 'tap';
 import type { Recording } from '#protocol';
+import { axeFindings } from '../../../scripts/lib/axe.ts';
 import { builtClient, launch } from '../../test/browser.ts';
 import { CALL_ID, Refusal, signedIn, startScript } from '../../test/scripted-server.ts';
-import { axeFindings } from '../test/axe.ts';
 import { haveRecordings, idOf, openPanel, problem, recording, rowOf, servePanel } from '../test/tab.ts';
 
 /** The list of the Calls tab, built, in a real browser, on a page that allows no inline style. */

@@ -1,10 +1,10 @@
 import type { Page } from 'playwright-core';
 import type { Test } from 'tap';
 import t from 'tap';
+import { axeFindings } from '../../../scripts/lib/axe.ts';
 import { builtClient, launch } from '../../test/browser.ts';
 import { RECORDING_ID, TestJournal, TestLog } from '../../test/log.ts';
 import { CALL_ID, signedIn, startScript } from '../../test/scripted-server.ts';
-import { axeFindings } from '../test/axe.ts';
 import { haveRecordings, openPanel, recording, servePanel } from '../test/tab.ts';
 
 /** What a row says of its evidence: real signatures, a real log, a server that may cheat. */

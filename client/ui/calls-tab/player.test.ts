@@ -2,9 +2,9 @@ import type { Page } from 'playwright-core';
 import type { Test } from 'tap';
 import t from 'tap';
 import type { Recording } from '#protocol';
+import { axeFindings } from '../../../scripts/lib/axe.ts';
 import { builtClient, launch } from '../../test/browser.ts';
 import { startScript } from '../../test/scripted-server.ts';
-import { axeFindings } from '../test/axe.ts';
 import {
   DURATION_MS,
   haveRecordings,

@@ -1,7 +1,7 @@
 import t from 'tap';
+import { axeFindings } from '../../../scripts/lib/axe.ts';
 import { builtClient, launch } from '../../test/browser.ts';
 import { startScript } from '../../test/scripted-server.ts';
-import { axeFindings } from './axe.ts';
 import { call, incoming, openMessenger, serveMessenger } from './messenger.ts';
 import { STATES } from './states.ts';
 

@@ -173,6 +173,10 @@ export const de: Texts = {
     unauthorized: { what: 'Sie sind für Anrufe nicht angemeldet.', todo: SIGN_IN_AGAIN },
     token_expired: { what: 'Ihre Anmeldung für Anrufe ist abgelaufen.', todo: SIGN_IN_AGAIN },
     forbidden: { what: 'Das dürfen Sie hier nicht.', todo: 'Fragen Sie die Betreiber dieser App.' },
+    proof_required: {
+      what: 'Dafür ist eine frische Anmeldung nötig.',
+      todo: 'Melden Sie sich noch einmal an und wiederholen Sie es.',
+    },
     origin_refused: {
       what: 'Der Anrufserver kennt diese Webadresse nicht.',
       todo: 'Sagen Sie es den Betreibern dieser App.',

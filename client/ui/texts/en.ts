@@ -162,6 +162,7 @@ export const en: Texts = {
     unauthorized: { what: 'You are not signed in for calls.', todo: SIGN_IN_AGAIN },
     token_expired: { what: 'Your sign-in for calls has run out.', todo: SIGN_IN_AGAIN },
     forbidden: { what: 'You are not allowed to do this here.', todo: 'Ask the people who run this app.' },
+    proof_required: { what: 'A fresh sign-in is needed.', todo: 'Sign in again, then repeat this.' },
     origin_refused: {
       what: 'The call server does not know this web address.',
       todo: 'Tell the people who run this app.',

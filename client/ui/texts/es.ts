@@ -170,6 +170,10 @@ export const es: Texts = {
       what: 'Aquí no se le permite hacer esto.',
       todo: 'Pregunte a quienes gestionan esta aplicación.',
     },
+    proof_required: {
+      what: 'Hace falta volver a identificarse.',
+      todo: 'Inicie sesión de nuevo y repita la acción.',
+    },
     origin_refused: {
       what: 'El servidor de llamadas no conoce esta dirección web.',
       todo: 'Avise a quienes gestionan esta aplicación.',

@@ -151,6 +151,7 @@ export const zh: Texts = {
     unauthorized: { what: '您尚未登录通话服务。', todo: SIGN_IN_AGAIN },
     token_expired: { what: '您的通话登录已过期。', todo: SIGN_IN_AGAIN },
     forbidden: { what: '您在这里没有此权限。', todo: '请询问本应用的运营方。' },
+    proof_required: { what: '需要重新登录。', todo: '请重新登录后再试一次。' },
     origin_refused: { what: '通话服务器不认识这个网址。', todo: '请告知本应用的运营方。' },
     not_found: { what: '内容不存在，或您无权查看。' },
     conflict: { what: '现在无法这样做。', todo: '请稍后再试。' },

@@ -5,7 +5,7 @@ import type { HttpApp, HttpDeps } from '../deps.ts';
 
 const params = Type.Object({ '*': Type.String() });
 
-/** The built client: the modules for messengers' pages, and the demo messenger when it is on. */
+/** The built pages: the modules for messengers' pages, the admin console, and the demo messenger when it is on. */
 export async function pageRoutes(app: HttpApp, deps: HttpDeps): Promise<void> {
   app.get('/v1/openapi.json', { config: { auth: 'none' }, schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/json').send(JSON.stringify(app.swagger())),
@@ -31,6 +31,10 @@ export async function pageRoutes(app: HttpApp, deps: HttpDeps): Promise<void> {
       return sendFile(reply, `${room}/${request.params['*']}`);
     });
   }
+  app.get('/admin', { config, schema: { hide: true } }, async (_request, reply) => reply.redirect('/admin/'));
+  app.get('/admin/*', { config, schema }, async (request, reply) => {
+    return sendFile(reply, `admin/${request.params['*'] || 'index.html'}`);
+  });
   if (deps.demo === undefined) return;
   app.get('/', { config, schema: { hide: true } }, async (_request, reply) => reply.redirect('/demo/'));
   app.get('/demo', { config, schema: { hide: true } }, async (_request, reply) => reply.redirect('/demo/'));

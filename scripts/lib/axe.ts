@@ -15,7 +15,7 @@ export async function axeFindings(page: Page): Promise<string[]> {
   // Not as a script of the page, whose policy allows none but its own.
   await page.evaluate(SOURCE);
   return page.evaluate(async () => {
-    const { violations } = await (window as unknown as AxeWindow).axe.run();
+    const { violations } = await (globalThis as unknown as AxeWindow).axe.run();
     return violations.flatMap(({ id, nodes }) =>
       nodes.map(({ target, failureSummary }) => `${id} ${JSON.stringify(target)} ${failureSummary ?? ''}`),
     );

@@ -1,0 +1,4 @@
+import { createApp } from 'vue';
+import AdminConsole from './admin-console.vue';
+
+createApp(AdminConsole).mount('#app');
