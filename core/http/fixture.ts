@@ -100,6 +100,12 @@ export async function httpFixture(
     tls?: { cert: string; key: string };
   } = {},
 ): Promise<HttpFixture> {
+  let faults: readonly string[] = [];
+  // Registered first, so that it is the last: what is open is closed whatever this finds.
+  t.teardown(() => {
+    if (faults.length > 0)
+      throw new Error(`the description does not declare: ${[...new Set(faults)].join('; ')}`);
+  });
   const lines: string[] = [];
   const log = pino(
     { level: 'debug', redact: [...REDACTED_PATHS] },
@@ -174,12 +180,8 @@ export async function httpFixture(
     },
     ...overrides,
   });
-  const faults = watchAnswers(http);
-  t.teardown(async () => {
-    await http.close();
-    if (faults.length > 0)
-      throw new Error(`the description does not declare: ${[...new Set(faults)].join('; ')}`);
-  });
+  faults = watchAnswers(http);
+  t.teardown(() => http.close());
   await http.listen({ host: '127.0.0.1', port: 0 });
   const { port } = http.server.address() as AddressInfo;
 
