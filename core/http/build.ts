@@ -117,6 +117,8 @@ function refuseWhileClosing(app: HttpApp, { library }: HttpDeps): void {
   app.addHook('preClose', async () => {
     closing = true;
     await library.close();
+    // Browsers keep connections ready on which they have not asked anything yet; the server would wait for those.
+    setTimeout(() => app.server.closeAllConnections(), HTTP_LIMITS.closeMs).unref();
   });
   app.addHook('onRequest', async () => {
     if (closing) throw new VerbatimError('shutting_down');

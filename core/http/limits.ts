@@ -7,6 +7,8 @@ export const HTTP_LIMITS = {
   /** A whole request must have arrived within this time (slow senders). */
   requestMs: 30_000,
   keepAliveMs: 72_000,
+  /** When the server closes, what is being answered has this long; then every connection ends. */
+  closeMs: 2_000,
   /** Longest path parameter: an id of 128 characters, percent-encoded. */
   paramLength: 400,
   windowMs: 60_000,

@@ -1,4 +1,5 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
+import { Transform } from 'node:stream';
 import type { Disposition } from '#protocol';
 import { VerbatimError } from '#protocol';
 
@@ -60,8 +61,6 @@ export class Playback {
   readonly #recheckTimer: NodeJS.Timeout;
   #source: SealedSource | undefined;
   #stream: Readable | undefined;
-  /** What the stream is made of: while it waits for a piece, it ends only with this. */
-  #pieces: Readable | undefined;
   #rechecking = false;
   #closing: Promise<void> | undefined;
 
@@ -125,9 +124,7 @@ export class Playback {
       throw new VerbatimError('grant_invalid');
     }
     const pieces = this.#source.stream(firstByte, lastByte + 1);
-    this.#pieces = pieces;
-    const watcher = this.#control.onStream();
-    const stream = Readable.from(watched(pieces, firstByte, watcher), { objectMode: false });
+    const stream = watched(pieces, firstByte, this.#control.onStream());
     this.#stream = stream;
     stream.once('close', () => void this.close());
     return stream;
@@ -151,7 +148,6 @@ export class Playback {
     clearInterval(this.#recheckTimer);
     this.#control.onClose();
     this.#stream?.destroy();
-    this.#pieces?.destroy();
     await this.#source?.close();
   }
 
@@ -168,14 +164,25 @@ export class Playback {
   }
 }
 
-/** A piece counts when it is handed on: what a client did not take of the last ones counts as well. */
-async function* watched(pieces: Readable, firstByte: number, watcher: StreamWatcher): AsyncGenerator<Buffer> {
+/**
+ * The same bytes, counted. A piece counts when it is handed on: what a client did not take of the last ones counts as
+ * well. Whichever of the two streams ends first takes the other along at once, also while no piece comes.
+ */
+function watched(pieces: Readable, firstByte: number, watcher: StreamWatcher): Readable {
   let at = firstByte;
-  for await (const piece of pieces) {
-    const bytes = piece as Buffer;
-    if (at === firstByte) watcher.begun();
-    watcher.sent(at, bytes.length);
-    at += bytes.length;
-    yield bytes;
-  }
+  const counted = new Transform({
+    transform(piece: Buffer, _encoding, done) {
+      if (at === firstByte) watcher.begun();
+      watcher.sent(at, piece.length);
+      at += piece.length;
+      done(null, piece);
+    },
+  });
+  pieces.once('error', (error) => counted.destroy(error));
+  pieces.once('close', () => {
+    // Cut off before its end: so is the response.
+    if (!pieces.readableEnded) counted.destroy(new Error('the recording was cut off'));
+  });
+  counted.once('close', () => pieces.destroy());
+  return pieces.pipe(counted);
 }
