@@ -26,7 +26,7 @@ import type { ChildAnswer } from './test/finalise-child.ts';
 import { createKeys, writeJournal } from './test/journals.ts';
 
 // The written rule (FORMAT.md, "When a disk fails, or the process dies"), at every step of finalising.
-t.setTimeout(180_000);
+t.setTimeout(420_000);
 
 const RECORDING = '018f0000-0000-7000-8000-000000000001';
 const CHILD = fileURLToPath(new URL('./test/finalise-child.ts', import.meta.url));
