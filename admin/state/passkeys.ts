@@ -18,20 +18,12 @@ export async function enrolPasskey(name: string): Promise<void> {
       ),
     }),
   );
-  const { id, rawId, type, response, authenticatorAttachment } =
-    credential.toJSON() as RegistrationResponseJSON;
+  const { response, ...made } = credential.toJSON() as RegistrationResponseJSON;
   const { clientDataJSON, attestationObject } = response;
   session.value = await ask<AdminSession>('POST', 'account/passkeys', {
     challengeId,
     name,
-    answer: {
-      id,
-      rawId,
-      type,
-      clientExtensionResults: {},
-      ...(authenticatorAttachment ? { authenticatorAttachment } : {}),
-      response: { clientDataJSON, attestationObject },
-    },
+    answer: { ...credentialOf(made), response: { clientDataJSON, attestationObject } },
   });
 }
 
@@ -45,20 +37,31 @@ export async function provePasskey(): Promise<void> {
       ),
     }),
   );
-  const { id, rawId, type, response, authenticatorAttachment } =
-    credential.toJSON() as AuthenticationResponseJSON;
+  const { response, ...used } = credential.toJSON() as AuthenticationResponseJSON;
   const { clientDataJSON, authenticatorData, signature, userHandle } = response;
   session.value = await ask<AdminSession>('POST', 'session/passkey', {
     challengeId,
     answer: {
-      id,
-      rawId,
-      type,
-      clientExtensionResults: {},
-      ...(authenticatorAttachment ? { authenticatorAttachment } : {}),
+      ...credentialOf(used),
       response: { clientDataJSON, authenticatorData, signature, ...(userHandle ? { userHandle } : {}) },
     },
   });
+}
+
+/** What both kinds of answer say of the credential, as far as the server takes it. */
+function credentialOf({
+  id,
+  rawId,
+  type,
+  authenticatorAttachment,
+}: Omit<RegistrationResponseJSON, 'response'>): object {
+  return {
+    id,
+    rawId,
+    type,
+    clientExtensionResults: {},
+    ...(authenticatorAttachment ? { authenticatorAttachment } : {}),
+  };
 }
 
 /** What the browser's own dialog comes to. */
